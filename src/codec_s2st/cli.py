@@ -1,0 +1,3 @@
+"""codec-s2st."""
+
+from __future__ import annotations
