@@ -1,0 +1,138 @@
+"""The process that holds espeak-ng: a stand-alone script on the standard library alone.
+
+Run by :mod:`codec_s2st.demo.espeak` as ``python -I -S _espeak_worker.py LIBRARY DATA``. espeak-ng keeps state from one
+utterance to the next, even through ``espeak_Terminate``, so that an utterance would depend on what was said before it.
+The worker therefore loads the library once and forks a child per utterance: each child starts from the same state.
+It imports neither numpy nor torch and starts no thread, which makes the fork safe and cheap (under a millisecond).
+
+Protocol, little endian. Start: the worker writes the sample rate as int32 (negative: the library could not start).
+Request: int32 length and that many bytes of UTF-8, ``voice \\t speed \\t pitch \\t range \\t seed \\t text``.
+Reply: int32 length and that many bytes of 16-bit PCM; a length of -1 says that the voice does not exist, -2 that the
+child failed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+
+_OUTPUT_SYNCHRONOUS = 2
+_INITIALIZE_DONT_EXIT = 0x8000
+_CHARS_UTF8 = 1
+_POSITION_CHARACTER = 1
+_RATE, _PITCH, _RANGE = 1, 3, 4
+
+NO_VOICE = -1
+FAILED = -2
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+
+
+def _read(num_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+
+    while num_bytes > 0:
+        chunk = os.read(0, num_bytes)
+
+        if not chunk:
+            os._exit(0)
+
+        chunks.append(chunk)
+        num_bytes -= len(chunk)
+
+    return b"".join(chunks)
+
+
+def _write(data: bytes) -> None:
+    view = memoryview(data)
+
+    while view:
+        view = view[os.write(1, view) :]
+
+
+def _reply(status: int, pcm: bytes = b"") -> None:
+    _write(struct.pack("<i", status) + pcm)
+
+
+def _speak(library: ctypes.CDLL, request: bytes) -> None:
+    """Runs in the child: says one utterance and writes the reply."""
+    voice, speed, pitch, pitch_range, seed, text = request.split(b"\t", 5)
+
+    chunks: list[bytes] = []
+
+    def on_samples(samples: int | None, num_samples: int, _: int | None) -> int:
+        if samples and num_samples > 0:
+            chunks.append(ctypes.string_at(samples, 2 * num_samples))
+
+        return 0
+
+    callback = _Callback(on_samples)
+
+    library.espeak_SetSynthCallback(callback)
+
+    if library.espeak_SetVoiceByName(voice) != 0:
+        _reply(NO_VOICE)
+
+        return
+
+    library.espeak_ng_SetRandSeed(ctypes.c_long(int(seed)))
+
+    for parameter, value in ((_RATE, speed), (_PITCH, pitch), (_RANGE, pitch_range)):
+        library.espeak_SetParameter(parameter, int(value), 0)
+
+    if library.espeak_Synth(text, len(text) + 1, 0, _POSITION_CHARACTER, 0, _CHARS_UTF8, None, None) != 0:
+        _reply(FAILED)
+
+        return
+
+    library.espeak_Synchronize()
+
+    pcm = b"".join(chunks)
+
+    _reply(len(pcm), pcm)
+
+
+def main(library_path: str, data_path: str) -> None:
+    library = ctypes.CDLL(os.path.abspath(library_path))
+
+    library.espeak_Synth.argtypes = [
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+        ctypes.c_uint,
+        ctypes.c_int,
+        ctypes.c_uint,
+        ctypes.c_uint,
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+    ]
+
+    # espeak-ng cuts a long path short without a word: give it a relative one.
+    os.chdir(os.path.dirname(os.path.abspath(data_path)))
+
+    sample_rate = library.espeak_Initialize(_OUTPUT_SYNCHRONOUS, 0, b".", _INITIALIZE_DONT_EXIT)
+
+    _write(struct.pack("<i", sample_rate))
+
+    while True:
+        (length,) = struct.unpack("<i", _read(4))
+
+        request = _read(length)
+
+        pid = os.fork()
+
+        if pid == 0:
+            try:
+                _speak(library, request)
+            except BaseException:
+                os._exit(1)
+
+            os._exit(0)
+
+        if os.waitpid(pid, 0)[1] != 0:
+            _reply(FAILED)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,274 @@
+"""Speech for the demo world: espeak-ng, from the wheel ``espeakng-loader`` (extra ``demo``).
+
+The same arguments give the same bytes, whatever was said before and in whatever process. espeak-ng itself lives in a
+small process of its own (see :mod:`codec_s2st.demo._espeak_worker`), one for each of our processes, started at the
+first use: we may have threads (torch starts some), and a fork with threads can hang, hence never fork here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+import os
+import struct
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+
+from codec_s2st.demo import _espeak_worker
+from codec_s2st.errors import CodecS2STError, UserInputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Wave: TypeAlias = "NDArray[np.float32]"
+
+SAMPLE_RATE: Final = 16_000
+
+INSTALL_HINT: Final = "pip install 'codec-s2st[demo]'"
+
+_EDGE_SECONDS: Final = 0.04
+
+_PEAK: Final = 0.7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Voice:
+    """One speaker of the demo world."""
+
+    name: str
+    """The speaker's name in manifests."""
+
+    espeak_id: str
+    """The voice of espeak-ng: a language and a variant, for instance ``es+f2``."""
+
+    language: str
+    """``spa`` or ``eng``."""
+
+
+def _voices(language: str, *espeak_ids: str) -> tuple[Voice, ...]:
+    return tuple(
+        Voice(name=f"{language}-{id_.replace('+', '-')}", espeak_id=id_, language=language) for id_ in espeak_ids
+    )
+
+
+SOURCE_VOICES: Final = _voices(
+    "spa", "es+m1", "es+m3", "es+m7", "es+f1", "es+f2", "es-419+m2", "es-419+m4", "es-419+m6", "es-419+f4", "es-419+f5"
+)
+"""The Spanish voices of the splits ``train``, ``valid``, ``test`` and ``test-unseen-template``."""
+
+HELD_OUT_VOICES: Final = _voices("spa", "es+m8", "es-419+f3")
+"""The Spanish voices of the split ``test-unseen-voice`` alone."""
+
+TARGET_VOICES: Final = _voices("eng", "en-us+f2", "en-us+m3")
+"""The English voices; the first is the corpus's target."""
+
+
+def synthesise(
+    text: str, voice: Voice, *, speed_wpm: int = 200, pitch: int = 50, pitch_range: int = 50, seed: int = 0
+) -> Wave:
+    """Says ``text``.
+
+    :param text: One sentence; a trailing ``?`` gives a question's melody.
+    :param speed_wpm: The speed in words a minute, 80 to 450.
+    :param pitch: The height of the voice, 0 to 99; 50 is the voice's own.
+    :param pitch_range: How lively the melody is, 0 to 99.
+    :param seed: What espeak-ng's noise sources start from.
+
+    :returns: The wave [N] at 16 kHz, float32, peak 0.7, with 40 ms of silence kept at both ends.
+
+    :raises UserInputError: The wheel is missing, the voice does not exist, a value is out of range, or the text has
+        nothing to say.
+    """
+    if not 80 <= speed_wpm <= 450:
+        raise UserInputError(f"speed_wpm is {speed_wpm}, but it must be 80 to 450")
+
+    if not (0 <= pitch <= 99 and 0 <= pitch_range <= 99):
+        raise UserInputError(f"pitch is {pitch} and pitch_range {pitch_range}, but both must be 0 to 99")
+
+    text = " ".join(text.split()).replace("\0", "")
+
+    request = "\t".join((voice.espeak_id, str(speed_wpm), str(pitch), str(pitch_range), str(seed), text))
+
+    client = _client()
+
+    pcm = client.ask(request.encode())
+
+    if pcm is None:
+        raise UserInputError(f"espeak-ng has no voice '{voice.espeak_id}'")
+
+    wave = _trim(_resample(np.frombuffer(pcm, dtype="<i2").astype(np.float32), client.sample_rate, SAMPLE_RATE))
+
+    if wave.size == 0:
+        raise UserInputError(f"espeak-ng says nothing for the text {text!r}")
+
+    return wave
+
+
+class _Client:
+    """The near end of one worker process."""
+
+    def __init__(self) -> None:
+        try:
+            import espeakng_loader
+        except ImportError:
+            raise UserInputError("the wheel 'espeakng-loader' is not installed", hint=INSTALL_HINT) from None
+
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(Path(_espeak_worker.__file__)),
+            str(espeakng_loader.get_library_path()),
+            str(espeakng_loader.get_data_path()),
+        ]
+
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+
+        self.sample_rate = self._read_int()
+
+        if self.sample_rate <= 0:
+            raise CodecS2STError(f"espeak-ng cannot start: its data is not in {espeakng_loader.get_data_path()}")
+
+    def ask(self, request: bytes) -> bytes | None:
+        """Returns the 16-bit PCM for ``request``, or ``None`` where the voice does not exist."""
+        with self._lock:
+            stream = self._stream(self._process.stdin)
+
+            try:
+                stream.write(struct.pack("<i", len(request)) + request)
+            except BrokenPipeError:
+                raise self._died() from None
+
+            status = self._read_int()
+
+            if status >= 0:
+                return self._read(status)
+
+        if status == _espeak_worker.NO_VOICE:
+            return None
+
+        raise CodecS2STError(f"espeak-ng failed on the request {request.decode()!r}")
+
+    def close(self) -> None:
+        if self._pid == os.getpid():
+            self._stream(self._process.stdin).close()
+            self._process.wait(timeout=10)
+            self._stream(self._process.stdout).close()
+
+    def _read_int(self) -> int:
+        (value,) = struct.unpack("<i", self._read(4))
+
+        return int(value)
+
+    def _read(self, num_bytes: int) -> bytes:
+        stream = self._stream(self._process.stdout)
+
+        chunks: list[bytes] = []
+
+        while num_bytes > 0:
+            chunk = stream.read(num_bytes)
+
+            if not chunk:
+                raise self._died()
+
+            chunks.append(chunk)
+            num_bytes -= len(chunk)
+
+        return b"".join(chunks)
+
+    def _died(self) -> CodecS2STError:
+        return CodecS2STError(f"the espeak-ng process ended (exit code {self._process.poll()})")
+
+    @staticmethod
+    def _stream(stream: IO[bytes] | None) -> IO[bytes]:
+        assert stream is not None
+
+        return stream
+
+
+_clients: dict[int, _Client] = {}
+
+_clients_lock = threading.Lock()
+
+
+def _client() -> _Client:
+    # By process: a process forked from ours must not share our pipes.
+    with _clients_lock:
+        client = _clients.get(os.getpid())
+
+        if client is None:
+            client = _clients[os.getpid()] = _Client()
+
+            atexit.register(client.close)
+
+        return client
+
+
+def _resample(wave: Wave, rate: int, new_rate: int) -> Wave:
+    """Resamples by Fourier transform, with a soft edge below the new Nyquist frequency."""
+    step = math.gcd(rate, new_rate)
+
+    blocks = _smooth_number(-(-wave.size // (rate // step)) + 1)
+
+    spectrum = np.fft.rfft(wave, blocks * (rate // step))
+
+    num_samples = blocks * (new_rate // step)
+
+    kept = spectrum[: num_samples // 2 + 1] * _edge(num_samples // 2 + 1)
+
+    scale = new_rate / rate
+
+    return (np.fft.irfft(kept, num_samples) * scale)[: int(wave.size * scale)].astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _edge(num_bins: int) -> NDArray[np.float64]:
+    position = np.linspace(0.0, 1.0, num_bins)
+
+    return np.square(np.cos(np.clip((position - 0.94) / 0.06, 0.0, 1.0) * np.pi / 2))
+
+
+def _smooth_number(least: int) -> int:
+    """Returns the smallest number from ``least`` on that has no prime factor above 5: fast transforms."""
+    number = least
+
+    while True:
+        rest = number
+
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+
+        if rest == 1:
+            return number
+
+        number += 1
+
+
+def _trim(wave: Wave) -> Wave:
+    """Cuts the silence at both ends to 40 ms and sets the peak."""
+    level = np.abs(wave)
+
+    peak = float(level.max(initial=0.0))
+
+    if peak == 0.0:
+        return wave[:0]
+
+    loud = np.flatnonzero(level > 0.01 * peak)
+
+    margin = int(_EDGE_SECONDS * SAMPLE_RATE)
+
+    silence = np.zeros(margin, np.float32)
+
+    padded = np.concatenate((silence, wave, silence))
+
+    return padded[loud[0] : loud[-1] + 2 * margin + 1] * np.float32(_PEAK / peak)
