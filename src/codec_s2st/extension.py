@@ -12,7 +12,9 @@ from codec_s2st.errors import CodecS2STError
 from codec_s2st.share import assets_dir
 
 # One family, one folder, one line: the package's `register(container)` is called once.
-_FAMILIES: Final[tuple[str, ...]] = ()
+_FAMILIES: Final[tuple[str, ...]] = (
+    "codec_s2st.models.codec_lm",
+)
 
 
 def register_extension(container: DependencyContainer) -> None:

@@ -1,0 +1,37 @@
+"""The model family codec_lm: a decoder-only, multi-stream speech-text language model."""
+
+from __future__ import annotations
+
+from fairseq2.runtime.dependency import DependencyContainer
+
+
+def register(container: DependencyContainer) -> None:
+    """Registers the family and its architectures."""
+    from fairseq2.composition import register_model_family
+    from fairseq2.models.utils.ac import apply_layerwise_ac
+
+    from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY, CodecLMConfig, register_codec_lm_configs
+    from codec_s2st.models.codec_lm.factory import create_codec_lm
+    from codec_s2st.models.codec_lm.fsdp import apply_fsdp_to_codec_lm
+    from codec_s2st.models.codec_lm.model import CodecLM
+    from codec_s2st.models.codec_lm.warm_start import convert_codec_lm_state_dict
+
+    def compile_model(model: CodecLM, *args: object, **kwargs: object) -> None:
+        model.decoder.compile_layerwise(*args, **kwargs)
+
+    def apply_ac(model: CodecLM, every_nth_layer: int) -> None:
+        apply_layerwise_ac(model.decoder.layers, every_nth_layer)  # type: ignore[arg-type]
+
+    register_model_family(
+        container,
+        CODEC_LM_FAMILY,
+        kls=CodecLM,
+        config_kls=CodecLMConfig,
+        factory=create_codec_lm,
+        state_dict_converter=convert_codec_lm_state_dict,
+        compiler=compile_model,
+        fsdp_applier=apply_fsdp_to_codec_lm,
+        layerwise_ac_applier=apply_ac,
+    )
+
+    register_codec_lm_configs(container)

@@ -1,0 +1,181 @@
+"""From hidden states to predictions: one head a stream, all at the same step.
+
+Legend: B batch, S step, Q stream, D width, N rows (positions that have a target), C size of a code book.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import Module, Parameter, functional
+from typing_extensions import override
+
+from codec_s2st.tokens.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class CodecLMLoss:
+    """Sums over target positions, so that batches and ranks add up; nothing in it is averaged."""
+
+    total: Tensor
+    """The sum of the cross entropies of all streams, in nats. *Shape:* []."""
+
+    num_targets: Tensor
+    """The number of steps with at least one target. *Shape:* [], int64."""
+
+    stream_sums: Tensor
+    """The summed cross entropy of text (index 0) and of streams 0..Q-1 (indices 1..Q). Detached. *Shape:* [1 + Q]."""
+
+    stream_counts: Tensor
+    """The number of targets behind each of ``stream_sums``. *Shape:* [1 + Q], int64."""
+
+    row_sums: Tensor
+    """The summed cross entropy of each sequence of the batch. Detached. *Shape:* [B]."""
+
+    row_counts: Tensor
+    """The number of steps with a target of each sequence. *Shape:* [B], int64."""
+
+
+class CodecLMHeads(Module):
+    """Stream 0 predicts over text, specials and code book 0; streams 1..Q-1 each over their own code book.
+
+    At a text step the softmax of stream 0 runs over text and specials, at any other step over specials and code book 0;
+    generation uses the same spaces. A head is computed only at the positions where its target exists; a head without
+    rows still runs on zero rows, so that every parameter has a gradient on every rank.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, model_dim: int, *, std: float) -> None:
+        super().__init__()
+
+        self.vocabulary = vocabulary
+
+        self.std = std
+
+        self.stream0_weight = Parameter(torch.empty((vocabulary.stream0_size, model_dim)))
+
+        num_other = sum(vocabulary.codebook_sizes[1:])
+
+        self.codebook_weight: Parameter | None
+
+        if num_other:
+            self.register_parameter("codebook_weight", Parameter(torch.empty((num_other, model_dim))))
+        else:
+            self.register_parameter("codebook_weight", None)
+
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        torch.nn.init.normal_(self.stream0_weight, std=self.std)
+
+        if self.codebook_weight is not None:
+            torch.nn.init.normal_(self.codebook_weight, std=self.std)
+
+    @override
+    def forward(self, hidden: Tensor, ids: Tensor, loss_mask: Tensor) -> CodecLMLoss:
+        """Computes the loss of predicting step s + 1 from ``hidden`` at step s.
+
+        :param hidden: *Shape:* [B, S, D].
+        :param ids: *Shape:* [B, S, Q].
+        :param loss_mask: Marks the ids that are targets; a mark at step 0 has no effect. *Shape:* [B, S, Q].
+        """
+        vocabulary = self.vocabulary
+
+        batch_size = ids.size(0)
+
+        targets, mask = ids[:, 1:], loss_mask[:, 1:]
+
+        hidden = hidden[:, :-1]
+
+        rows_of = torch.arange(batch_size, device=ids.device)[:, None].expand(targets.shape[:2])
+
+        in_text = vocabulary.is_text_space(targets[..., 0])
+
+        sums, counts, row_sums = [], [], hidden.new_zeros(batch_size, dtype=torch.float32)
+
+        spaces = ((mask[..., 0] & in_text, vocabulary.text_space), (mask[..., 0] & ~in_text, vocabulary.speech_space))
+
+        for selected, space in spaces:
+            logits = functional.linear(hidden[selected], self.stream0_weight[space.start : space.stop])
+
+            losses = _cross_entropy(logits, targets[..., 0][selected] - space.start)
+
+            sums.append(losses.sum())
+
+            counts.append(selected.sum())
+
+            row_sums = row_sums.index_add(0, rows_of[selected], losses.detach())
+
+        if self.codebook_weight is not None:
+            selected = mask[..., 1:].any(dim=-1)
+
+            # [N, Q - 1]
+            losses = self._codebook_losses(hidden[selected], targets[..., 1:][selected], mask[..., 1:][selected])
+
+            sums.extend(losses.sum(dim=0).unbind())
+
+            counts.extend(mask[..., 1:].sum(dim=(0, 1)).unbind())
+
+            row_sums = row_sums.index_add(0, rows_of[selected], losses.detach().sum(dim=-1))
+
+        has_target = mask.any(dim=-1)
+
+        stream_sums = torch.stack(sums)
+
+        return CodecLMLoss(
+            total=stream_sums.sum(),
+            num_targets=has_target.sum(),
+            stream_sums=stream_sums.detach(),
+            stream_counts=torch.stack(counts),
+            row_sums=row_sums,
+            row_counts=has_target.sum(dim=1),
+        )
+
+    def _codebook_losses(self, hidden: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        """
+        :param hidden: *Shape:* [N, D].
+        :param targets: *Shape:* [N, Q - 1].
+        :param mask: *Shape:* [N, Q - 1].
+
+        :returns: Cross entropies, zero where there is no target. *Shape:* [N, Q - 1].
+        """
+        sizes = self.vocabulary.codebook_sizes[1:]
+
+        offsets = targets.new_tensor(self.vocabulary.codebook_offsets()[1:])
+
+        local = (targets - offsets).masked_fill(~mask, -100)
+
+        assert self.codebook_weight is not None
+
+        logits = functional.linear(hidden, self.codebook_weight)
+
+        if len(set(sizes)) == 1:
+            # One softmax over N * (Q - 1) rows is faster than Q - 1 of them.
+            losses = _cross_entropy(logits.view(-1, sizes[0]), local.reshape(-1))
+
+            return losses.view(local.shape)
+
+        parts = logits.split(sizes, dim=-1)
+
+        return torch.stack([_cross_entropy(part, local[:, i]) for i, part in enumerate(parts)], dim=-1)
+
+    def logits(self, hidden: Tensor) -> tuple[Tensor, ...]:
+        """Returns the logits of each stream for generation.
+
+        :param hidden: *Shape:* [N, D].
+
+        :returns: Q tensors: [N, text + specials + C_0] first, then [N, C_q] each.
+        """
+        stream0 = functional.linear(hidden, self.stream0_weight)
+
+        if self.codebook_weight is None:
+            return (stream0,)
+
+        rest = functional.linear(hidden, self.codebook_weight)
+
+        return (stream0, *rest.split(self.vocabulary.codebook_sizes[1:], dim=-1))
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(logits.float(), targets, reduction="none")

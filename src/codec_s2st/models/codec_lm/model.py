@@ -1,0 +1,82 @@
+"""The codec_lm model. Legend: B batch, S step, Q stream, D width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from fairseq2.models.transformer_lm import TransformerLMDecoder
+from fairseq2.nn import BatchLayout, IncrementalStateBag
+from torch import Tensor
+from torch.nn import Module
+from typing_extensions import override
+
+from codec_s2st.models.codec_lm.frontend import CodecLMFrontend
+from codec_s2st.models.codec_lm.heads import CodecLMHeads, CodecLMLoss
+from codec_s2st.tokens.delay import StreamPattern
+from codec_s2st.tokens.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class CodecLMOutput:
+    hidden: Tensor
+    """The decoder's output; at step s it predicts step s + 1. *Shape:* [B, S, D]."""
+
+    loss: CodecLMLoss | None
+    """Present where a loss mask was given."""
+
+
+@final
+class CodecLM(Module):
+    """Reads Q streams summed to one vector a step, and predicts Q streams a step by parallel heads."""
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        pattern: StreamPattern,
+        decoder_frontend: CodecLMFrontend,
+        decoder: TransformerLMDecoder,
+        heads: CodecLMHeads,
+        *,
+        max_seq_len: int,
+        vocabulary_fingerprint: str = "",
+    ) -> None:
+        """
+        :param max_seq_len: The largest number of steps that positions are known for.
+        :param vocabulary_fingerprint: What the rows mean, in JSON; empty if the model is not bound to a vocabulary.
+        """
+        super().__init__()
+
+        self.vocabulary = vocabulary
+        self.pattern = pattern
+        self.max_seq_len = max_seq_len
+        self.vocabulary_fingerprint = vocabulary_fingerprint
+
+        self.decoder_frontend = decoder_frontend
+        self.decoder = decoder
+        self.heads = heads
+
+    @override
+    def forward(
+        self,
+        ids: Tensor,
+        *,
+        loss_mask: Tensor | None = None,
+        state_bag: IncrementalStateBag | None = None,
+    ) -> CodecLMOutput:
+        """
+        :param ids: Ids of the vocabulary, padded on the right with the padding id: attention is causal, so that what
+            stands right of a sequence cannot reach it. *Shape:* [B, S, Q].
+        :param loss_mask: If given, the loss is computed; it must happen here, inside ``forward``, for the hooks of data
+            parallelism to see it. *Shape:* [B, S, Q].
+        :param state_bag: Holds keys and values of earlier steps in generation.
+        """
+        seqs = self.decoder_frontend(ids)
+
+        layout = BatchLayout.of(seqs)
+
+        hidden = self.decoder(seqs, layout, state_bag=state_bag)
+
+        loss = None if loss_mask is None else self.heads(hidden, ids, loss_mask)
+
+        return CodecLMOutput(hidden, loss)
