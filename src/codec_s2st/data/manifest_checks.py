@@ -1,0 +1,91 @@
+"""What a manifest's rows must fulfil; every message names file, row, id and column."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from codec_s2st.errors import UserInputError
+
+# Ids become file names and keys of reports: no separators of paths, no control characters.
+_BAD_ID = r"[/\\\x00-\x1f\x7f]|^\.{1,2}$|^\s|\s$"
+
+
+def check_manifest(frame: pl.DataFrame, where: str) -> None:
+    """Checks a manifest that has the columns and types of ``MANIFEST_SCHEMA``.
+
+    :param where: the manifest's file, for messages.
+    :raises UserInputError: for the first row that breaks a rule.
+    """
+    check = _Checker(frame, where)
+
+    if frame.is_empty():
+        raise UserInputError(f"manifest {where} holds no rows")
+
+    for name in ("id", "split"):
+        column = pl.col(name)
+
+        check.refuse(name, column.is_null(), "is null")
+        check.refuse(name, column == "", "is empty")
+        check.refuse(name, column.str.contains(_BAD_ID), "must be usable as a file name: no '/', '\\', control characters or surrounding blanks")  # fmt: skip  # noqa: E501
+        check.refuse(name, column.str.len_bytes() > 200, "is longer than 200 bytes")
+
+    check.refuse("id", pl.col("id").is_first_distinct().not_(), "occurs a second time")
+
+    for side in ("source", "target"):
+        audio, text, lang = pl.col(f"{side}_audio"), pl.col(f"{side}_text"), pl.col(f"{side}_lang")
+
+        for field in ("audio", "text", "lang", "speaker"):
+            blank = pl.col(f"{side}_{field}").str.strip_chars() == ""
+
+            check.refuse(f"{side}_{field}", blank, "is blank; absent values are null")
+
+        check.refuse(f"{side}_audio", audio.str.contains(r"\x00"), "holds a null character")
+        check.refuse(f"{side}_audio", _leaves_folder(audio), "leaves the manifest's folder; use an absolute path if that is meant")  # fmt: skip  # noqa: E501
+        check.refuse(f"{side}_lang", lang.str.contains(r"^[a-z]{3}$").not_(), "is not an ISO 639-3 code such as 'spa'")
+        check.refuse(f"{side}_lang", lang.is_null() & (audio.is_not_null() | text.is_not_null()), f"is null, although the row has a {side}")  # fmt: skip  # noqa: E501
+
+        seconds = pl.col(f"{side}_seconds")
+
+        check.refuse(f"{side}_seconds", seconds.is_finite().not_() | (seconds < 0), "is not a duration in seconds")
+
+    content = [pl.col(f"{side}_{field}") for side in ("source", "target") for field in ("audio", "text")]
+
+    check.refuse("source_audio", pl.all_horizontal(column.is_null() for column in content), "is null, and so are source_text, target_audio and target_text: the row is empty")  # fmt: skip  # noqa: E501
+
+
+def _leaves_folder(audio: pl.Expr) -> pl.Expr:
+    """Returns whether a relative path has a ``..`` component.
+
+    Links are followed: who can put a link into the folder can put the audio there, too.
+    """
+    return audio.str.starts_with("/").not_() & audio.str.contains(r"(^|/)\.\.(/|$)")
+
+
+class _Checker:
+    def __init__(self, frame: pl.DataFrame, where: str) -> None:
+        self._frame = frame
+        self._where = where
+
+    def refuse(self, column: str, condition: pl.Expr, reason: str) -> None:
+        """Raises for the first row where ``condition`` is true; null counts as false."""
+        mask = self._frame.select(condition.fill_null(False).alias("bad"))["bad"]
+
+        if not mask.any():
+            return
+
+        row = mask.arg_max()
+        assert row is not None
+
+        value = self._frame[column][row]
+        shown = "" if value is None else f" '{_shorten(str(value))}'"
+
+        raise UserInputError(
+            f"manifest {self._where}, row {row} (id '{_shorten(str(self._frame['id'][row]))}'), "
+            f"column '{column}':{shown} {reason}"
+        )
+
+
+def _shorten(text: str) -> str:
+    text = text.encode("unicode_escape").decode() if not text.isprintable() else text
+
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,110 @@
+"""Parquet files with checksums, read one row group at a time, so that a fault can be located."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from codec_s2st.data.files import atomic_path, read_retrying
+from codec_s2st.errors import UserInputError
+
+
+class ParquetReader:
+    """A parquet file, open for reading. pyarrow has no types, so a table is ``Any`` to the type checker."""
+
+    def __init__(self, path: Path) -> None:
+        """
+        :raises UserInputError: ``path`` does not exist, or is not parquet, or is cut short.
+        """
+        self.path = path
+
+        # Not memory-mapped: a file cut short while it is mapped kills the process with SIGBUS.
+        try:
+            self._file = read_retrying(path, lambda: pq.ParquetFile(path, page_checksum_verification=True))
+        except (pa.ArrowException, OSError, ValueError) as ex:
+            raise UserInputError(f"{path} is not a readable parquet file: {_first_line(ex)}") from None
+
+    @property
+    def schema(self) -> Any:
+        """The ``pyarrow.Schema``, with its metadata."""
+        return self._file.schema_arrow
+
+    @property
+    def num_rows(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    @property
+    def num_row_groups(self) -> int:
+        return int(self._file.metadata.num_row_groups)
+
+    def row_groups(self, columns: Sequence[str]) -> Iterator[Any]:
+        """Yields one ``pyarrow.RecordBatch`` a row group.
+
+        :raises UserInputError: a page is damaged; file and row group are named.
+        """
+        for idx in range(self.num_row_groups):
+            yield self.row_group(idx, columns)
+
+    def row_group(self, idx: int, columns: Sequence[str]) -> Any:
+        try:
+            table = read_retrying(
+                self.path, lambda: self._file.read_row_group(idx, columns=list(columns), use_threads=False)
+            )
+
+            table.validate(full=True)
+        except (pa.ArrowException, OSError, ValueError) as ex:
+            raise UserInputError(f"{self.path}, row group {idx}: is damaged: {_first_line(ex)}") from None
+
+        if table.num_rows == 0:
+            raise UserInputError(f"{self.path}, row group {idx}: holds no rows")
+
+        return table.combine_chunks().to_batches()[0]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_table(path: Path) -> Any:
+    """Reads a whole file as a ``pyarrow.Table``.
+
+    :raises UserInputError: see :class:`ParquetReader`.
+    """
+    reader = ParquetReader(path)
+
+    try:
+        return pa.Table.from_batches(list(reader.row_groups(reader.schema.names)), schema=reader.schema)
+    finally:
+        reader.close()
+
+
+def write_table(
+    table: Any,
+    path: Path,
+    *,
+    compression: str | dict[str, str] = "zstd",
+    use_dictionary: bool | list[str] = True,
+    rows_per_group: int | None = None,
+) -> None:
+    """Writes a ``pyarrow.Table`` atomically, with a checksum a page; equal tables give equal bytes.
+
+    :raises UserInputError: ``path`` cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            compression=compression,
+            use_dictionary=use_dictionary,
+            row_group_size=rows_per_group,
+            write_page_checksum=True,
+        )
+
+
+def _first_line(ex: BaseException) -> str:
+    lines = str(ex).strip().splitlines()
+
+    return lines[0] if lines else type(ex).__name__

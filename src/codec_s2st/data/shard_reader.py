@@ -1,0 +1,193 @@
+"""Reads and checks one token shard. Legend: T codec frame, Q stream, N row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from codec_s2st.data.parquet import ParquetReader
+from codec_s2st.data.shard_format import (
+    SIDES,
+    STRING_FIELDS,
+    Codes,
+    ShardMetadata,
+    ShardRow,
+    Side,
+    parse_metadata,
+    shard_schema,
+)
+from codec_s2st.errors import UserInputError
+from codec_s2st.tokens.fingerprint import CodecFingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class SideColumns:
+    """One side of the rows of a row group."""
+
+    codes: Codes
+    """``[sum of T, Q]``: the frames of all rows, one after the other."""
+
+    starts: list[int]
+    """``N + 1`` places in ``codes``; row i holds the frames from ``starts[i]`` to ``starts[i + 1]``, none if null."""
+
+    strings: tuple[Any, Any, Any]
+    """The ``pyarrow.StringArray`` of text, language and speaker."""
+
+    def side(self, idx: int, num_streams: int) -> Side:
+        start, end = self.starts[idx], self.starts[idx + 1]
+
+        text, lang, speaker = self.strings
+
+        return Side(
+            self.codes[start:end, :num_streams] if end > start else None,
+            text[idx].as_py(),
+            lang[idx].as_py(),
+            speaker[idx].as_py(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """The rows of one row group, in memory."""
+
+    ids: Any
+    splits: Any
+    source: SideColumns
+    target: SideColumns
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def row(self, idx: int, num_streams: int) -> ShardRow:
+        return ShardRow(
+            self.ids[idx].as_py(),
+            self.splits[idx].as_py(),
+            self.source.side(idx, num_streams),
+            self.target.side(idx, num_streams),
+        )
+
+
+class ShardReader:
+    """A token shard, open for reading."""
+
+    def __init__(self, path: Path) -> None:
+        """
+        :raises UserInputError: ``path`` is not a whole token shard.
+        """
+        self.path = path
+
+        self._reader = ParquetReader(path)
+
+        schema = self._reader.schema
+
+        self.metadata: ShardMetadata = parse_metadata(path, schema.metadata)
+
+        for field in shard_schema(self.metadata.fingerprint, {}):
+            if (actual := schema.field(field.name) if field.name in schema.names else None) is None:
+                raise UserInputError(f"{path}, column '{field.name}': missing")
+
+            if actual.type != field.type:
+                raise UserInputError(f"{path}, column '{field.name}': holds {actual.type}, must hold {field.type}")
+
+        num_rows = self.metadata.provenance.get("num_rows")
+
+        # An empty shard is one whose utterances are all quarantined, and says so itself.
+        if num_rows != self._reader.num_rows:
+            raise UserInputError(f"{path} holds {self._reader.num_rows} rows, but was written with {num_rows}")
+
+        self.num_rows: int = self._reader.num_rows
+
+    def row_groups(self) -> Iterator[RowGroup]:
+        """Reads and checks the row groups, one after the other.
+
+        :raises UserInputError: file, row group and, where there is one, utterance are named.
+        """
+        names = shard_schema(self.metadata.fingerprint, {}).names
+
+        for idx, batch in enumerate(self._reader.row_groups(names)):
+            yield _read_row_group(f"{self.path}, row group {idx}", batch, self.metadata.fingerprint)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def _read_row_group(where: str, batch: Any, fingerprint: CodecFingerprint | None) -> RowGroup:
+    for name in ("id", "split"):
+        if batch.column(name).null_count:
+            raise UserInputError(f"{where}, column '{name}': is null")
+
+    source, target = (_read_side(where, batch, side, fingerprint) for side in SIDES)
+
+    # A string array stays valid only with its own buffers: slices of the batch keep them alive.
+    return RowGroup(batch.column("id"), batch.column("split"), source, target)
+
+
+def _read_side(where: str, batch: Any, side: str, fingerprint: CodecFingerprint | None) -> SideColumns:
+    column, num_frames = batch.column(f"{side}_codes"), batch.column(f"{side}_num_frames")
+
+    strings = tuple(batch.column(f"{side}_{name}") for name in STRING_FIELDS)
+
+    def refuse(bad: NDArray[np.bool_], reason: str) -> None:
+        if bad.any():
+            raise UserInputError(f"{where}, utterance '{batch.column('id')[int(bad.argmax())]}': {side}_codes {reason}")
+
+    num_streams = 1 if fingerprint is None else len(fingerprint.codebook_sizes)
+
+    is_null = _to_numpy(pc.is_null(column))
+
+    if fingerprint is None:
+        refuse(~is_null, "hold codes, but the shard names no codec")
+
+    # [N]; null lists and null frame counts as -1.
+    lengths = _to_numpy(pc.fill_null(pc.list_value_length(column), -1)).astype(np.int64)
+
+    frames = _to_numpy(pc.fill_null(num_frames, -1)).astype(np.int64)
+
+    refuse(is_null & (frames >= 0), f"are null, but {side}_num_frames is not")
+    refuse(~is_null & (frames < 0), f"are there, but {side}_num_frames is null")
+    refuse(~is_null & (lengths == 0), "are empty")
+    refuse(~is_null & (lengths % num_streams != 0), f"are no multiple of {num_streams} code books")
+    refuse(~is_null & (lengths != frames * num_streams), f"disagree with {side}_num_frames")
+
+    # `flatten` skips whatever lies behind null lists, so that the offsets are the lengths' running sums.
+    values = column.flatten()
+
+    if values.null_count:
+        refuse(_rows_with(lengths, np.flatnonzero(_to_numpy(pc.is_null(values)))), "hold a null code")
+
+    codes = _to_numpy(values).reshape(-1, num_streams)
+
+    if fingerprint is not None and len(codes):
+        for idx, size in enumerate(fingerprint.codebook_sizes):
+            stream = codes[:, idx]
+
+            if stream.min() < 0 or stream.max() >= size:
+                flat = np.flatnonzero((stream < 0) | (stream >= size)) * num_streams
+
+                refuse(_rows_with(lengths, flat), f"leave code book {idx} of size {size}")
+
+    starts = np.concatenate([[0], np.cumsum(np.maximum(lengths, 0) // num_streams)])
+
+    return SideColumns(codes, starts.tolist(), (strings[0], strings[1], strings[2]))
+
+
+def _rows_with(lengths: NDArray[np.int64], flat: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Returns which of the lists hold one of the flat positions."""
+    ends = np.cumsum(np.maximum(lengths, 0))
+
+    found = np.zeros(len(lengths), dtype=np.bool_)
+
+    found[np.searchsorted(ends, flat, side="right")] = True
+
+    return found
+
+
+def _to_numpy(array: Any) -> Any:
+    return array.to_numpy(zero_copy_only=isinstance(array, pa.Int16Array | pa.Int32Array) and not array.null_count)
