@@ -1,0 +1,35 @@
+"""From manifests to batches: manifest, token shards, task templates, mixture, readers."""
+
+from __future__ import annotations
+
+from fairseq2.runtime.dependency import DependencyContainer
+
+
+def register(container: DependencyContainer) -> None:
+    """Registers the dataset family of token shards, and the family of plain SentencePiece tokenizers."""
+    from fairseq2.composition import register_dataset_family, register_tokenizer_family
+    from fairseq2.data.tokenizers.sentencepiece import RawSentencePieceTokenizer
+
+    from codec_s2st.data.dataset import (
+        SHARDS_FAMILY,
+        SpeechTextDataset,
+        SpeechTextDatasetConfig,
+        open_speech_text_dataset,
+    )
+    from codec_s2st.data.text import SENTENCEPIECE_FAMILY, SentencePieceConfig, load_sentencepiece_tokenizer
+
+    register_dataset_family(
+        container,
+        SHARDS_FAMILY,
+        kls=SpeechTextDataset,
+        config_kls=SpeechTextDatasetConfig,
+        opener=open_speech_text_dataset,
+    )
+
+    register_tokenizer_family(
+        container,
+        SENTENCEPIECE_FAMILY,
+        kls=RawSentencePieceTokenizer,
+        config_kls=SentencePieceConfig,
+        loader=load_sentencepiece_tokenizer,
+    )

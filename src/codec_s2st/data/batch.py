@@ -1,0 +1,70 @@
+"""A batch of sequences. Legend: B batch, S step, Q stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from fairseq2.device import Device, SupportsDeviceTransfer
+from torch import Tensor
+from typing_extensions import override
+
+from codec_s2st.tokens.sequence import TokenSequence
+
+
+@dataclass
+class SpeechTextBatch(SupportsDeviceTransfer):
+    """Sequences padded on the right to the longest of them."""
+
+    ids: Tensor
+    """*Shape:* [B, S, Q], int64."""
+
+    loss_mask: Tensor
+    """*Shape:* [B, S, Q], bool; false in the padding."""
+
+    tasks: list[str]
+    """The task of each sequence. Length B."""
+
+    row_ids: list[str]
+    """The utterance id of each sequence. Length B."""
+
+    num_steps: int
+    """The number of steps that are not padding."""
+
+    num_frames: int
+    """The number of codec frames that the sequences hold."""
+
+    @property
+    def batch_size(self) -> int:
+        return self.ids.size(0)
+
+    @override
+    def to(self, device: Device, *, non_blocking: bool = False) -> None:
+        self.ids = self.ids.to(device, non_blocking=non_blocking)
+
+        self.loss_mask = self.loss_mask.to(device, non_blocking=non_blocking)
+
+
+def collate(
+    sequences: Sequence[TokenSequence], tasks: Sequence[str], row_ids: Sequence[str], *, pad: int, num_frames: int
+) -> SpeechTextBatch:
+    """Returns the batch of ``sequences``.
+
+    :param pad: The padding id.
+    :param num_frames: The number of codec frames in them.
+    """
+    num_steps = [len(sequence) for sequence in sequences]
+
+    shape = (len(sequences), max(num_steps), sequences[0].ids.size(1))
+
+    ids = torch.full(shape, pad)
+
+    loss_mask = torch.zeros(shape, dtype=torch.bool)
+
+    for i, sequence in enumerate(sequences):
+        ids[i, : num_steps[i]] = sequence.ids
+
+        loss_mask[i, : num_steps[i]] = sequence.loss_mask
+
+    return SpeechTextBatch(ids, loss_mask, list(tasks), list(row_ids), sum(num_steps), num_frames)

@@ -1,0 +1,134 @@
+"""The dataset family of token shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, final
+
+from fairseq2.datasets import DataReader
+from fairseq2.gang import Gangs
+from fairseq2.utils.validation import Validatable, ValidationResult
+
+from codec_s2st.data.batch import SpeechTextBatch
+from codec_s2st.data.mixture import Mixture, MixtureEntry, TaskSource
+from codec_s2st.data.reader import BatchMaker, MixtureReader, SourceReader
+from codec_s2st.data.shards import ShardSet
+from codec_s2st.errors import UserInputError
+from codec_s2st.tokens.fingerprint import CodecFingerprint
+
+SHARDS_FAMILY: Final = "codec_s2st_shards"
+
+
+@dataclass(kw_only=True)
+class SpeechTextDatasetConfig:
+    shards: list[Path] = field(default_factory=list)
+    """Token shards, or folders of them."""
+
+
+@dataclass(kw_only=True)
+class DataSection(Validatable):
+    """What is read from the shards, and how it is batched."""
+
+    mixture: list[MixtureEntry] = field(default_factory=lambda: [MixtureEntry()])
+    """The weighted tasks."""
+
+    temperature: float = 1.0
+    """Weights are raised to ``1 / temperature``."""
+
+    train_splits: list[str] = field(default_factory=lambda: ["train"])
+    """The splits of the manifest that are trained on."""
+
+    valid_splits: list[str] = field(default_factory=lambda: ["valid"])
+    """The splits of the manifest that are validated on; empty for no validation."""
+
+    max_batch_steps: int = 2048
+    """The largest number of steps of a batch, padding included."""
+
+    max_seq_len: int = 512
+    """Longer sequences are left out, and counted in the log."""
+
+    block_size: int = 512
+    """The number of examples that are drawn, and sorted by length, together."""
+
+    max_valid_examples: int = 128
+    """The number of examples of each task that are validated on."""
+
+    seed: int = 1
+    """The seed of the order of examples."""
+
+    def validate(self) -> ValidationResult:
+        result = ValidationResult()
+
+        if not self.mixture:
+            result.add_error("`mixture` must hold at least one task.")
+
+        if self.max_seq_len > self.max_batch_steps:
+            result.add_error("`max_batch_steps` must not be less than `max_seq_len`.")
+
+        if self.block_size < 1:
+            result.add_error("`block_size` must be at least 1.")
+
+        return result
+
+
+@final
+class SpeechTextDataset:
+    """Token shards that are opened once and read by task."""
+
+    def __init__(self, shards: ShardSet) -> None:
+        self.shards = shards
+
+    @property
+    def codec(self) -> CodecFingerprint | None:
+        """The codec of the codes; ``None`` if the shards hold text alone."""
+        return self.shards.fingerprint
+
+    def create_reader(
+        self, section: DataSection, maker: BatchMaker, gangs: Gangs, *, num_accumulate: int
+    ) -> DataReader[SpeechTextBatch]:
+        """Returns an endless reader of the mixture, for training."""
+        sources = [TaskSource.select(entry, self.shards, section.train_splits) for entry in section.mixture]
+
+        weights = [entry.weight for entry in section.mixture]
+
+        mixture = Mixture(sources, weights, section.seed, section.temperature)
+
+        return MixtureReader(
+            mixture,
+            maker,
+            block_size=section.block_size,
+            rank=gangs.dp.rank,
+            world_size=gangs.dp.size,
+            num_accumulate=num_accumulate,
+        )
+
+    def create_valid_readers(
+        self, section: DataSection, maker: BatchMaker, gangs: Gangs
+    ) -> Mapping[str, DataReader[SpeechTextBatch]]:
+        """Returns a finite reader for each task of the mixture, by name."""
+        readers = {}
+
+        for entry in section.mixture if section.valid_splits else ():
+            source = TaskSource.select(entry, self.shards, section.valid_splits)
+
+            readers[source.name] = SourceReader(
+                source, maker, max_examples=section.max_valid_examples, rank=gangs.dp.rank, world_size=gangs.dp.size
+            )
+
+        return readers
+
+
+def open_speech_text_dataset(config: SpeechTextDatasetConfig) -> SpeechTextDataset:
+    """
+    :raises UserInputError: no shards are given, or they cannot be read.
+    """
+    return SpeechTextDataset(open_shards(config.shards))
+
+
+def open_shards(paths: Sequence[Path]) -> ShardSet:
+    if not paths:
+        raise UserInputError("no token shards are given", hint="set `dataset.config_overrides.shards`, or --shards DIR")
+
+    return ShardSet.open(paths, codec=None)

@@ -1,0 +1,145 @@
+"""Which example comes n-th: a pure function of the seed and the number of what was drawn before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec_s2st.data.shard_format import ShardRow
+from codec_s2st.data.shards import ShardSet
+from codec_s2st.data.templates import TaskTemplate, find_template, swap_sides
+from codec_s2st.errors import UserInputError
+from codec_s2st.tokens.sequence import Modality
+
+
+@dataclass(kw_only=True)
+class MixtureEntry:
+    """One part of a mixture."""
+
+    task: str = "s2st"
+    """The name of a task template."""
+
+    weight: float = 1.0
+    """The share of examples, relative to the other entries', before the temperature."""
+
+    reverse: bool = False
+    """If ``True``, source and target are exchanged: English to Spanish from a Spanish-English corpus."""
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """The rows of a shard set that can serve one task."""
+
+    template: TaskTemplate
+    shards: ShardSet
+    indices: NDArray[np.int64]
+    """The rows' indices. *Shape:* [N]."""
+
+    reverse: bool
+
+    @classmethod
+    def select(cls, entry: MixtureEntry, shards: ShardSet, splits: Sequence[str]) -> TaskSource:
+        """Finds the rows of ``splits`` that have all that the entry's task needs.
+
+        :raises UserInputError: there is none, or the task is not known.
+        """
+        template = find_template(entry.task)
+
+        fits = np.isin(shards.splits(), np.array(list(splits)))
+
+        for slot in template.slots:
+            side = slot.side
+
+            if entry.reverse:
+                side = "target" if side == "source" else "source"
+
+            fits &= shards.has_text(side) if slot.modality is Modality.TEXT else shards.num_frames(side) > 0
+
+        indices = np.flatnonzero(fits)
+
+        if len(indices) == 0:
+            what = f"task '{entry.task}'{' reversed' if entry.reverse else ''}"
+
+            raise UserInputError(
+                f"none of the {len(shards)} rows in the shards serves {what} in split {' or '.join(splits)}",
+                hint="check the splits and the audio and text columns of the manifest",
+            )
+
+        return cls(template, shards, indices, entry.reverse)
+
+    @property
+    def name(self) -> str:
+        """The name for metrics: ``asr``, or ``asr-reverse``."""
+        return f"{self.template.name}-reverse" if self.reverse else self.template.name
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def row(self, i: int) -> ShardRow:
+        row = self.shards.row(int(self.indices[i]))
+
+        return swap_sides(row) if self.reverse else row
+
+
+@dataclass
+class Mixture:
+    """Draws examples from several sources, endlessly; each source is shuffled anew in each of its epochs."""
+
+    sources: Sequence[TaskSource]
+
+    weights: Sequence[float]
+
+    seed: int
+
+    temperature: float = 1.0
+    """Weights are raised to ``1 / temperature``: 1 keeps them, larger values even them out."""
+
+    _orders: dict[int, tuple[int, NDArray[np.int64]]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.sources or len(self.sources) != len(self.weights):
+            raise ValueError("`sources` must not be empty and have as many items as `weights`.")
+
+        if min(self.weights) <= 0 or self.temperature <= 0:
+            raise UserInputError("the weights and the temperature of a mixture must be positive")
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """The expected share of examples of each source."""
+        shares = np.asarray(self.weights, dtype=np.float64) ** (1.0 / self.temperature)
+
+        return np.asarray(shares / shares.sum())
+
+    def draw(self, block: int, size: int, drawn: Sequence[int]) -> list[tuple[int, int]]:
+        """Returns the examples of block number ``block`` as (source, position in source) pairs.
+
+        :param size: The number of examples of a block.
+        :param drawn: How many examples were drawn from each source before this block.
+        """
+        generator = np.random.default_rng((self.seed, 0, block))
+
+        counts = list(drawn)
+
+        examples = []
+
+        for source in generator.choice(len(self.sources), size=size, p=self.shares):
+            epoch, position = divmod(counts[source], len(self.sources[source]))
+
+            examples.append((int(source), int(self._order(int(source), epoch)[position])))
+
+            counts[source] += 1
+
+        return examples
+
+    def _order(self, source: int, epoch: int) -> NDArray[np.int64]:
+        known = self._orders.get(source)
+
+        if known is None or known[0] != epoch:
+            generator = np.random.default_rng((self.seed, 1, source, epoch))
+
+            self._orders[source] = known = (epoch, generator.permutation(len(self.sources[source])))
+
+        return known[1]
