@@ -1,7 +1,7 @@
 """Makes libsndfile known to the process where the system has none.
 
-``fairseq2n`` opens ``libsndfile.so.1`` by that name at import and gives up when the dynamic linker does not find it. The
-wheel of ``soundfile``, which we require anyway, carries the library under another file name; once it is loaded, the
+``fairseq2n`` opens ``libsndfile.so.1`` by that name at import and gives up when the dynamic linker does not find it.
+The wheel of ``soundfile``, which we require anyway, carries the library under another file name; once it is loaded, the
 linker answers the same name with it.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 from ctypes import CDLL, RTLD_GLOBAL
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -34,11 +35,12 @@ def find_bundled_libsndfile() -> Path | None:
     return None
 
 
+@cache
 def preload_libsndfile() -> Path | None:
     """Loads libsndfile from the system or, failing that, from the wheel of ``soundfile``.
 
     :returns:
-        The path of the wheel's copy if it was needed. Nothing is raised where there is no library at all: ``import
+        The path of the wheel's copy if it was needed, also when asked again. Nothing is raised where there is no library at all: ``import
         fairseq2`` then says so, and ``codec-s2st check`` names the line that mends it.
     """
     if _load(library_name()):

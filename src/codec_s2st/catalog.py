@@ -1,0 +1,133 @@
+"""``codec-s2st ls`` and ``codec-s2st cp``: what cards and presets there are, and a copy of one to start from."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from codec_s2st.cards import CardEntry, duplicate_cards, read_cards, well_known_dirs
+from codec_s2st.errors import UserInputError, unknown_name
+from codec_s2st.share import assets_dir, recipes_dir, slurm_dir
+
+
+def main_ls(argv: Sequence[str]) -> int:
+    """Lists our cards, those of the well-known folders, and our presets, with the file each comes from."""
+    parser = ArgumentParser(prog="codec-s2st ls", description="List asset cards and presets with their files.")
+
+    parser.add_argument("--kind", choices=["cards", "presets"], help="list only these")
+
+    args = parser.parse_args(argv)
+
+    if args.kind != "presets":
+        _print_section("cards", [(card.kind, card.name, card.file) for card in list_cards()])
+
+    if args.kind is None:
+        print()
+
+    if args.kind != "cards":
+        _print_section("presets", [("", name, file) for name, file in list_presets().items()])
+
+    return 0
+
+
+def main_cp(argv: Sequence[str]) -> int:
+    """Copies a preset to a new file."""
+    parser = ArgumentParser(prog="codec-s2st cp", description="Copy a preset to a file of your own.")
+
+    parser.add_argument("preset", metavar="PRESET", help="e.g. cpt/demo/joint; see `codec-s2st ls --kind presets`")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the new file, or an existing folder")
+
+    args = parser.parse_args(argv)
+
+    presets = list_presets()
+
+    source = presets.get(args.preset)
+    if source is None:
+        raise unknown_name("preset", args.preset, presets, hint="see: codec-s2st ls --kind presets")
+
+    target = args.file / source.name if args.file.is_dir() else args.file
+
+    copy_preset(source, target)
+
+    print(target)
+
+    return 0
+
+
+def list_cards() -> list[CardEntry]:
+    """Returns our cards and those of the well-known folders.
+
+    :raises UserInputError: if a card is faulty, or two have the same name; the file or both files are named.
+    """
+    cards = [card for folder in (assets_dir(), *well_known_dirs()) for card in read_cards(folder)]
+
+    for first, second in duplicate_cards(cards):
+        raise UserInputError(
+            f"two asset cards are named '{first.name}', one in {first.file} and one in {second.file}",
+            hint="rename or remove one of them",
+        )
+
+    return sorted(cards, key=lambda card: (card.kind, card.name))
+
+
+def list_presets() -> dict[str, Path]:
+    """Returns the file of each preset: ``<recipe>/<preset>`` is a run preset, ``slurm/<name>`` a launch preset."""
+    output = {}
+
+    for root, prefix in ((recipes_dir(), ""), (slurm_dir(), "slurm/")):
+        for path in sorted(root.rglob("*.yaml")):
+            output[prefix + path.relative_to(root).with_suffix("").as_posix()] = path
+
+    return output
+
+
+def copy_preset(source: Path, target: Path) -> None:
+    """Writes a copy of ``source`` under the name ``target``, at once and as a whole.
+
+    :raises UserInputError: if ``target`` exists, or cannot be written.
+    """
+    content = source.read_bytes()
+
+    try:
+        with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as fp:
+            fp.write(content)
+    except OSError as ex:
+        raise UserInputError(f"{target} cannot be written: {ex.strerror}") from ex
+
+    temporary = Path(fp.name)
+
+    try:
+        # A temporary file is private; its copy under the final name is like any other file of the user.
+        temporary.chmod(0o666 & ~_umask())
+
+        # A link, unlike a rename, never replaces a file that is there.
+        os.link(temporary, target)
+    except FileExistsError:
+        raise UserInputError(f"{target} exists", hint="choose another name") from None
+    except OSError as ex:
+        raise UserInputError(f"{target} cannot be written: {ex.strerror}") from ex
+    finally:
+        temporary.unlink()
+
+
+def _umask() -> int:
+    value = os.umask(0)
+
+    os.umask(value)
+
+    return value
+
+
+def _print_section(title: str, rows: list[tuple[str, str, Path]]) -> None:
+    print(f"{title} ({len(rows)})")
+
+    kind_width = max((len(kind) for kind, _, _ in rows), default=0)
+    name_width = max((len(name) for _, name, _ in rows), default=0)
+
+    for kind, name, file in rows:
+        label = f"{kind:<{kind_width}}  " if kind_width else ""
+
+        print(f"  {label}{name:<{name_width}}  {file}")

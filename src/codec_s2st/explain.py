@@ -1,0 +1,124 @@
+"""Turns the errors of others (Python's, fairseq2's) into one line that says which file, and what to do next."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from codec_s2st.errors import CodecS2STError, UserInputError
+
+
+def explain(ex: BaseException) -> CodecS2STError:
+    """Returns the error to print for ``ex``; where one of ours is its cause, that one."""
+    causes = _causes(ex)
+
+    for cause in causes:
+        if isinstance(cause, CodecS2STError):
+            return cause
+
+    for cause in causes:
+        error = _explain_host_error(cause)
+
+        if error is not None:
+            return error
+
+    if isinstance(ex, OSError):
+        return explain_os_error(ex)
+
+    return CodecS2STError(
+        f"unexpected {type(ex).__name__}: {ex}", hint="set CODEC_S2ST_TRACE=1 to see the stack trace, and report it"
+    )
+
+
+def explain_os_error(ex: OSError) -> CodecS2STError:
+    """Returns the error for a file that cannot be read or written: path and reason."""
+    reason = ex.strerror or str(ex) or type(ex).__name__
+
+    if ex.filename is None:
+        return CodecS2STError(reason)
+
+    return UserInputError(f"{ex.filename}: {reason}")
+
+
+def explain_extension(value: str, distribution: str | None, ex: BaseException) -> CodecS2STError:
+    """Returns the error for a fairseq2 extension that fails: its entry point, its package, the file at fault."""
+    file = _file_at_fault(ex)
+
+    place = "" if file is None else f" in {file}"
+
+    owner = "" if distribution is None else f" of the package {distribution}"
+
+    hint = "mend it or uninstall its package"
+
+    if distribution is not None:
+        hint = f"mend it, or: pip uninstall {distribution}"
+
+    error = CodecS2STError(f"the fairseq2 extension {value}{owner} fails{place}: {type(ex).__name__}: {ex}", hint=hint)
+
+    error.__cause__ = ex
+
+    return error
+
+
+def _explain_host_error(ex: BaseException) -> CodecS2STError | None:
+    # What is not fairseq2's cannot be an error of one of its classes, and their import takes seconds.
+    if isinstance(ex, TypeError):
+        from codec_s2st.environment import find_extension_problems
+
+        # fairseq2 lets a TypeError of an extension through, and every program of the environment ends with it.
+        return next((error for error in find_extension_problems() if isinstance(error.__cause__, TypeError)), None)
+
+    if not type(ex).__module__.startswith("fairseq2."):
+        return None
+
+    from fairseq2.assets import AssetCardError, AssetMetadataError, AssetNotFoundError
+    from fairseq2.composition import ExtensionError
+    from fairseq2.error import OperationalError
+
+    if isinstance(ex, AssetMetadataError):
+        from codec_s2st.environment import find_card_problems
+
+        for problem in find_card_problems():
+            return problem
+
+        return UserInputError(f"the asset cards of {ex.source} are faulty: {ex}")
+
+    if isinstance(ex, AssetCardError):
+        return UserInputError(f"asset card '{ex.name}' is faulty: {ex}", hint="see: codec-s2st ls --kind cards")
+
+    if isinstance(ex, AssetNotFoundError):
+        return UserInputError(f"asset card '{ex.name}' does not exist", hint="see: codec-s2st ls --kind cards")
+
+    if isinstance(ex, ExtensionError):
+        return explain_extension(ex.entry_point, None, ex.__cause__ or ex)
+
+    if isinstance(ex, OperationalError) and isinstance(ex.__cause__, OSError):
+        return explain_os_error(ex.__cause__)
+
+    return None
+
+
+def _file_at_fault(ex: BaseException) -> str | None:
+    """Returns ``file:line`` of the innermost frame that is neither Python's, fairseq2's nor ours."""
+    for frame in reversed(traceback.extract_tb(ex.__traceback__)):
+        path = Path(frame.filename)
+
+        if path.parent == Path(__file__).parent or "importlib" in str(path) or "fairseq2" in path.parts:
+            continue
+
+        return f"{path}:{frame.lineno}"
+
+    return None
+
+
+def _causes(ex: BaseException) -> list[BaseException]:
+    output: list[BaseException] = []
+
+    cause: BaseException | None = ex
+
+    while cause is not None and cause not in output:
+        output.append(cause)
+
+        cause = cause.__cause__
+
+    return output
