@@ -1,0 +1,207 @@
+"""Reads and writes audio files. Legend: N samples, C channels."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from codec_s2st.codecs.riff import find_truncation
+from codec_s2st.errors import CodecS2STError, UserInputError
+
+SAMPLE_RATES: Final = range(1_000, 768_001)
+"""The sample rates that are taken for real, in Hz."""
+
+MAX_SECONDS: Final = 3600.0
+
+_BLOCK_VALUES: Final = 1 << 18
+"""How many values (samples of all channels) are read or written at once."""
+
+_FORMATS: Final = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
+
+
+def read_audio(path: str | Path, *, sample_rate: int, max_seconds: float = MAX_SECONDS) -> Tensor:
+    """Reads a wav, flac or ogg file of any sample rate and number of channels as mono.
+
+    Memory is bounded by what the file really holds, whatever its header says.
+
+    :param sample_rate: The rate of the result, in Hz.
+    :param max_seconds: The longest audio that is read.
+    :returns: The mean of the channels. *Shape:* [1, N], float32, N > 0.
+    :raises UserInputError: the file cannot be read, or its audio is empty, truncated, too long or not finite.
+    """
+    import soundfile
+
+    path = Path(path)
+
+    if not path.exists():
+        raise UserInputError(f"audio file '{path}' does not exist")
+
+    if not path.is_file():
+        raise UserInputError(f"audio file '{path}' is not a regular file")
+
+    try:
+        if flaw := find_truncation(path):
+            raise UserInputError(f"audio file '{path}' is truncated: {flaw}")
+
+        with soundfile.SoundFile(str(path)) as file:
+            rate = file.samplerate
+
+            if rate not in SAMPLE_RATES:
+                raise UserInputError(
+                    f"audio file '{path}' has a sample rate of {rate} Hz; "
+                    f"{SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1} Hz can be read"
+                )
+
+            wave = _read_mono(file, path, max_samples=int(max_seconds * rate))
+    except OSError as ex:
+        raise UserInputError(f"audio file '{path}' cannot be read: {ex.strerror or ex}") from ex
+    except soundfile.LibsndfileError as ex:
+        raise UserInputError(f"audio file '{path}' cannot be read: {ex.error_string}") from ex
+    except TypeError:
+        # What soundfile says of a headerless file.
+        raise UserInputError(f"audio file '{path}' has no header; wav, flac and ogg can be read") from None
+
+    return resample(wave, rate, sample_rate)
+
+
+def write_audio(path: str | Path, wave: Tensor, sample_rate: int) -> None:
+    """Writes ``wave`` as 16-bit wav or flac, or as ogg (Vorbis); the extension of ``path`` decides.
+
+    The file appears under its name only when it is complete.
+
+    :param wave: What is outside [-1, 1] is clipped. *Shape:* [1, N], float.
+    :raises UserInputError: the extension is another, or ``path`` cannot be written.
+    :raises CodecS2STError: the disk is full or fails.
+    :raises ValueError: ``wave`` has another shape, or is not finite.
+    """
+    path = Path(path)
+
+    check_output_path(path)
+
+    if wave.dim() != 2 or wave.size(0) != 1:
+        raise ValueError(f"`wave` must be of shape [1, N], but is {list(wave.shape)} instead.")
+
+    if not bool(wave.isfinite().all()):
+        raise ValueError("`wave` must be finite, but holds NaN or infinity.")
+
+    content = _encode_file(wave.detach().clamp(-1.0, 1.0).squeeze(0).cpu(), sample_rate, path.suffix.lower())
+
+    # Not `tempfile`: its files are private to the user.
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}.part")
+
+    try:
+        try:
+            temporary.write_bytes(content)
+
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as ex:
+        raise CodecS2STError(f"'{path}' ({len(content)} bytes) cannot be written: {ex.strerror or ex}") from ex
+
+
+def check_output_path(path: str | Path) -> None:
+    """Checks, before any work is done, that an audio file can be written to ``path``.
+
+    :raises UserInputError: it cannot.
+    """
+    path = Path(path)
+
+    if path.suffix.lower() not in _FORMATS:
+        raise UserInputError(f"audio file '{path}' must end in one of {', '.join(_FORMATS)}")
+
+    if path.is_dir():
+        raise UserInputError(f"'{path}' is a folder, not an audio file")
+
+    if not path.parent.is_dir():
+        raise UserInputError(f"'{path}' cannot be written: there is no folder '{path.parent}'")
+
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UserInputError(f"'{path}' cannot be written: no permission to write into '{path.parent}'")
+
+
+def resample(wave: Tensor, from_rate: int, to_rate: int) -> Tensor:
+    """Changes the sample rate of ``wave`` [.., N]; the result has ceil(N * to_rate / from_rate) samples.
+
+    The kernel grows with the terms of the ratio of the rates, so a ratio with a term above 1,000 (44,101 Hz to 16,000
+    Hz would need 2.9 GB) is replaced by the nearest one without.
+    """
+    if from_rate == to_rate:
+        return wave
+
+    from torchaudio.functional import resample as resample_by_ratio
+
+    ratio = Fraction(from_rate, to_rate)
+
+    if max(ratio.numerator, ratio.denominator) > 1_000:
+        # `limit_denominator` limits only one of the two terms: the larger one has to be it.
+        if ratio > 1:
+            ratio = 1 / (1 / ratio).limit_denominator(1_000)
+        else:
+            ratio = ratio.limit_denominator(1_000)
+
+    num_samples = -(-wave.size(-1) * to_rate // from_rate)
+
+    resampled: Tensor = resample_by_ratio(wave, ratio.numerator, ratio.denominator)
+
+    return torch.nn.functional.pad(resampled, (0, num_samples - resampled.size(-1)))
+
+
+def _read_mono(file: Any, path: Path, *, max_samples: int) -> Tensor:
+    block_samples = max(1, _BLOCK_VALUES // file.channels)
+
+    blocks: list[Tensor] = []
+
+    num_samples = 0
+
+    while True:
+        # (N, C)
+        block = torch.from_numpy(file.read(block_samples, dtype="float32", always_2d=True))
+
+        if block.size(0) == 0:
+            break
+
+        num_samples += block.size(0)
+
+        if num_samples > max_samples:
+            raise UserInputError(f"audio file '{path}' is longer than {max_samples / file.samplerate:g} s")
+
+        if not bool(block.isfinite().all()):
+            raise UserInputError(f"audio file '{path}' holds samples that are NaN or infinite")
+
+        blocks.append(block.mean(dim=1))
+
+    if not blocks:
+        raise UserInputError(f"audio file '{path}' holds no samples")
+
+    if num_samples < file.frames:
+        raise UserInputError(
+            f"audio file '{path}' is truncated: its header says {file.frames} samples, but {num_samples} are there"
+        )
+
+    return torch.cat(blocks)[None, :]
+
+
+def _encode_file(wave: Tensor, sample_rate: int, suffix: str) -> bytes:
+    import soundfile
+
+    file_format, subtype = _FORMATS[suffix]
+
+    # In memory: an error of the disk inside libsndfile's call-backs would be lost.
+    content = BytesIO()
+
+    with soundfile.SoundFile(
+        content, "w", samplerate=sample_rate, channels=1, format=file_format, subtype=subtype
+    ) as file:
+        # In blocks: the Vorbis encoder overflows the stack on long ones.
+        for block in wave.split(_BLOCK_VALUES):
+            file.write(block.numpy())
+
+    return content.getvalue()
