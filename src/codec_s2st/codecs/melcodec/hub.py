@@ -1,0 +1,77 @@
+"""Registers the embedded codec with fairseq2."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from fairseq2.composition.models import register_model_family
+from fairseq2.models import ModelHubAccessor
+from fairseq2.runtime.config_registry import ConfigRegistrar
+from fairseq2.runtime.dependency import DependencyContainer
+from torch import Tensor
+
+from codec_s2st.codecs.melcodec.config import MELCODEC_FAMILY, MelCodecConfig
+from codec_s2st.codecs.melcodec.model import MelCodec
+
+get_melcodec_hub: Final = ModelHubAccessor(MELCODEC_FAMILY, kls=MelCodec, config_kls=MelCodecConfig)
+
+
+def register_melcodec(container: DependencyContainer) -> None:
+    """Registers the family and its architectures ``demo`` (the shipped codec) and ``tiny`` (for tests)."""
+    register_model_family(
+        container,
+        MELCODEC_FAMILY,
+        kls=MelCodec,
+        config_kls=MelCodecConfig,
+        factory=MelCodec,
+        state_dict_converter=convert_melcodec_state_dict,
+    )
+
+    arch = ConfigRegistrar(container, MelCodecConfig)
+
+    @arch("demo")
+    def demo() -> MelCodecConfig:
+        return MelCodecConfig()
+
+    @arch("tiny")
+    def tiny() -> MelCodecConfig:
+        return MelCodecConfig(
+            num_mels=20,
+            num_codebooks=4,
+            codebook_size=16,
+            latent_dim=8,
+            encoder_dim=32,
+            num_encoder_blocks=1,
+            decoder_dim=32,
+            num_decoder_blocks=1,
+            head_dim=16,
+            num_head_blocks=1,
+        )
+
+
+def convert_melcodec_state_dict(state_dict: dict[str, object], config: MelCodecConfig) -> dict[str, object]:
+    """Turns a published state dict (fp16, code books without their statistics) into one that the model loads."""
+    converted: dict[str, object] = {}
+
+    for name, value in state_dict.items():
+        if isinstance(value, Tensor) and value.dtype == torch.float16:
+            value = value.float()
+
+        converted[name] = value
+
+    codebooks = converted.get("quantizer.codebooks")
+
+    # Whoever goes on training starts with every code in moderate use.
+    if isinstance(codebooks, Tensor) and "quantizer.usage" not in converted:
+        converted["quantizer.usage"] = torch.ones(codebooks.shape[:2])
+        converted["quantizer.totals"] = codebooks.clone()
+
+    return converted
+
+
+def publish_state_dict(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The reverse: drops what only training needs and rounds to fp16."""
+    training_only = {"quantizer.usage", "quantizer.totals"}
+
+    return {name: value.half().contiguous() for name, value in state_dict.items() if name not in training_only}

@@ -1,0 +1,1 @@
+"""The recipe ``codec``: trains the embedded codec."""

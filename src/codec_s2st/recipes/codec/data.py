@@ -1,0 +1,159 @@
+"""Speech for training the embedded codec: random crops for training, whole utterances for validation.
+
+Legend: B batch, N samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+import torch
+from fairseq2.datasets import DataReader
+from fairseq2.device import Device, SupportsDeviceTransfer
+from torch import Tensor
+from torch.nn.functional import pad
+from typing_extensions import Self, override
+
+_MAX_CUT: Final = 6.0
+
+_MAX_BOOST: Final = 2.0
+
+
+@dataclass
+class SpeechBatch(SupportsDeviceTransfer):
+    wave: Tensor
+    """[B, N], float32 in [-1, 1]; N is a multiple of the codec's hop."""
+
+    @override
+    def to(self, device: Device, *, non_blocking: bool = False) -> None:
+        self.wave = self.wave.to(device, non_blocking=non_blocking)
+
+
+@final
+class CropReader(DataReader[SpeechBatch]):
+    """Reads batches of random crops without end; batch k of a rank depends on seed, rank and k alone."""
+
+    def __init__(
+        self, speech: Sequence[Tensor], *, batch_size: int, crop_size: int, silence_size: int, seed: int, rank: int
+    ) -> None:
+        """
+        :param speech: Waveforms [N], float32.
+        :param crop_size: Samples of a crop.
+        :param silence_size: Samples of silence put before and after every waveform.
+        """
+        if len(speech) == 0:
+            raise ValueError("`speech` must hold at least one waveform, but is empty instead.")
+
+        self._speech = speech
+        self._batch_size = batch_size
+        self._crop_size = crop_size
+        self._silence_size = silence_size
+        self._seed = seed
+        self._rank = rank
+        self._batch_idx = 0
+
+    @override
+    def __iter__(self) -> Self:
+        return self
+
+    @override
+    def __next__(self) -> list[SpeechBatch]:
+        batch = self.batch(self._batch_idx)
+
+        self._batch_idx += 1
+
+        return [batch]
+
+    def batch(self, idx: int) -> SpeechBatch:
+        """Returns batch ``idx``, wherever the reader stands."""
+        # Odd multipliers keep the generators of neighbouring batches, ranks and seeds apart.
+        seed = (idx * 0x9E3779B97F4A7C15 + self._rank * 0xBF58476D1CE4E5B9 + self._seed * 0x94D049BB133111EB) % 2**63
+
+        generator = torch.Generator().manual_seed(seed)
+
+        crops = [self._crop(generator) for _ in range(self._batch_size)]
+
+        return SpeechBatch(torch.stack(crops))
+
+    def _crop(self, generator: torch.Generator) -> Tensor:
+        def draw(limit: int) -> int:
+            return int(torch.randint(limit, (), generator=generator))
+
+        wave = self._speech[draw(len(self._speech))]
+
+        wave = pad(wave, (self._silence_size, self._silence_size))
+
+        wave = pad(wave, (0, max(0, self._crop_size - wave.size(0))))
+
+        start = draw(wave.size(0) - self._crop_size + 1)
+
+        crop = wave[start : start + self._crop_size]
+
+        # Half the crops keep their level; the others teach the codec that recordings differ.
+        if draw(2) == 0:
+            return crop
+
+        decibels = float(torch.empty(()).uniform_(-_MAX_CUT, _MAX_BOOST, generator=generator))
+
+        return crop * 10.0 ** (decibels / 20.0)
+
+    @override
+    def reset(self) -> None:
+        self._batch_idx = 0
+
+    @override
+    def state_dict(self) -> dict[str, object]:
+        return {"batch_idx": self._batch_idx}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        self._batch_idx = int(state_dict["batch_idx"])  # type: ignore[call-overload]
+
+    @property
+    @override
+    def num_accumulate(self) -> int:
+        return 1
+
+
+@final
+class ClipReader(DataReader[SpeechBatch]):
+    """Reads whole utterances one by one; every rank reads all, which is cheaper than to keep ranks in step."""
+
+    def __init__(self, speech: Sequence[Tensor], *, hop_length: int) -> None:
+        self._speech = speech
+        self._hop_length = hop_length
+        self._clip_idx = 0
+
+    @override
+    def __iter__(self) -> Self:
+        return self
+
+    @override
+    def __next__(self) -> list[SpeechBatch]:
+        if self._clip_idx == len(self._speech):
+            raise StopIteration
+
+        wave = self._speech[self._clip_idx]
+
+        self._clip_idx += 1
+
+        return [SpeechBatch(pad(wave, (0, -wave.size(0) % self._hop_length)).unsqueeze(0))]
+
+    @override
+    def reset(self) -> None:
+        self._clip_idx = 0
+
+    @override
+    def state_dict(self) -> dict[str, object]:
+        return {"clip_idx": self._clip_idx}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        self._clip_idx = int(state_dict["clip_idx"])  # type: ignore[call-overload]
+
+    @property
+    @override
+    def num_accumulate(self) -> int:
+        return 1
