@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import time
@@ -66,6 +67,36 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Makes sure that no other process works in ``folder``, which is made if need be. The lock dies with its process.
+
+    :raises UserInputError: another process has the lock, or ``folder`` cannot be written.
+    """
+    path = folder / ".lock"
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as ex:
+        raise write_error(path, ex) from None
+
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserInputError(f"another run is writing to {folder}", hint="wait for it, or choose another") from None
+        except OSError as ex:
+            # Some shared file systems know no locks.
+            if ex.errno not in (errno.ENOLCK, errno.ENOTSUP):
+                raise write_error(path, ex) from None
+
+        yield
+    finally:
+        os.close(fd)
 
 
 def write_error(path: Path, ex: OSError) -> CodecS2STError:

@@ -40,7 +40,7 @@ class SideColumns:
     strings: tuple[Any, Any, Any]
     """The ``pyarrow.StringArray`` of text, language and speaker."""
 
-    def side(self, idx: int, num_streams: int) -> Side:
+    def side(self, idx: int, num_streams: int | None) -> Side:
         start, end = self.starts[idx], self.starts[idx + 1]
 
         text, lang, speaker = self.strings
@@ -65,13 +65,17 @@ class RowGroup:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def row(self, idx: int, num_streams: int) -> ShardRow:
+    def row(self, idx: int, num_streams: int | None = None) -> ShardRow:
+        """Returns a row with the codes of the first ``num_streams`` code books, of all if ``None``."""
         return ShardRow(
             self.ids[idx].as_py(),
             self.splits[idx].as_py(),
             self.source.side(idx, num_streams),
             self.target.side(idx, num_streams),
         )
+
+    def rows(self) -> Iterator[ShardRow]:
+        return (self.row(idx) for idx in range(len(self)))
 
 
 class ShardReader:
@@ -113,6 +117,15 @@ class ShardReader:
 
         for idx, batch in enumerate(self._reader.row_groups(names)):
             yield _read_row_group(f"{self.path}, row group {idx}", batch, self.metadata.fingerprint)
+
+    def count_frames(self) -> int:
+        """Returns the number of codec frames of all rows, both sides together."""
+        total = 0
+
+        for batch in self._reader.row_groups([f"{side}_num_frames" for side in SIDES]):
+            total += sum(pc.sum(column).as_py() or 0 for column in batch.columns)
+
+        return total
 
     def close(self) -> None:
         self._reader.close()
