@@ -40,8 +40,8 @@ def preload_libsndfile() -> Path | None:
     """Loads libsndfile from the system or, failing that, from the wheel of ``soundfile``.
 
     :returns:
-        The path of the wheel's copy if it was needed, also when asked again. Nothing is raised where there is no library at all: ``import
-        fairseq2`` then says so, and ``codec-s2st check`` names the line that mends it.
+        The path of the wheel's copy if it was needed, also when asked again. Nothing is raised where there is no
+        library at all: ``import fairseq2`` then says so, and ``codec-s2st check`` names the line that mends it.
     """
     if _load(library_name()):
         return None
