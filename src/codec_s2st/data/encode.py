@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
@@ -102,16 +101,17 @@ class RowEncoder:
         return waves
 
     def _read_wave(self, path: Path, codec: Codec) -> Tensor:
-        # Known from the header, before any sample is decoded.
-        try:
-            seconds = float(soundfile.info(path).duration)
-        except (RuntimeError, OSError, ZeroDivisionError):
-            seconds = 0.0  # `read_audio` finds out what is wrong.
+        def read() -> Tensor:
+            try:
+                return read_audio(path, sample_rate=codec.spec.sample_rate, max_seconds=self._max_seconds)
+            except UserInputError as ex:
+                # A file system that fails must not fill the quarantine: it is tried again, and then ends the run.
+                if isinstance(ex.__cause__, OSError):
+                    raise ex.__cause__ from None
 
-        if seconds > self._max_seconds:
-            raise UserInputError(f"{path} is {seconds:.1f} s long; {self._max_seconds:g} s is the limit (max_seconds)")
+                raise
 
-        return read_retrying(path, lambda: read_audio(path, sample_rate=codec.spec.sample_rate))
+        return read_retrying(path, read)
 
     def _encode(self, row: ManifestRow, future: Future[dict[str, Tensor] | Quarantined]) -> Encoded:
         waves = future.result()

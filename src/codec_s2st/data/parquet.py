@@ -46,7 +46,8 @@ class ParquetReader:
 
         :raises UserInputError: a page is damaged; file and row group are named.
         """
-        for idx in range(self.num_row_groups):
+        # pyarrow writes an empty table as one row group without rows.
+        for idx in range(self.num_row_groups if self.num_rows else 0):
             yield self.row_group(idx, columns)
 
     def row_group(self, idx: int, columns: Sequence[str]) -> Any:

@@ -126,6 +126,11 @@ class Tokenization:
     def num_shards(self) -> int:
         return -(-len(self._frame) // self._rows_per_shard)
 
+    @property
+    def encoded_seconds(self) -> float:
+        """The duration of the audio that this process encoded so far."""
+        return self._encoded_seconds
+
     def num_rows_of(self, rank: int, world_size: int) -> int:
         """Returns how many rows of the manifest the shards of ``rank`` hold."""
         return sum(self._num_rows_in(shard) for shard in range(rank, self.num_shards, world_size))

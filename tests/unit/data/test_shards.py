@@ -412,7 +412,7 @@ class TestFaults:
 
         assert ShardReader(tmp_path / "x.parquet").num_rows == 0
 
-        self.refused(tmp_path / "x.parquet", "no rows")
+        self.refused(tmp_path / "x.parquet", "x.parquet hold no rows")
 
 
 class TestFolders:

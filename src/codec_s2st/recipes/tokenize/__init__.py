@@ -1,0 +1,1 @@
+"""The recipe ``tokenize``: manifest -> token shards."""
