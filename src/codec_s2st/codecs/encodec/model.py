@@ -1,0 +1,71 @@
+"""EnCodec. Legend: B batch, N sample, T codec frame, Q stream, D latent width."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from torch import Tensor
+from typing_extensions import override
+
+from codec_s2st.codecs.codec import Codec
+from codec_s2st.codecs.encodec.config import EncodecConfig
+
+
+@final
+class EncodecCodec(Codec):
+    """EnCodec with the modules of the ``encodec`` package, for inference.
+
+    The weight normalisation of the convolutions is not here: it is folded into the weights when they are loaded.
+    """
+
+    def __init__(self, config: EncodecConfig) -> None:
+        # The package imports a good part of torchaudio.
+        from encodec.modules.seanet import SEANetDecoder, SEANetEncoder
+        from encodec.quantization.vq import ResidualVectorQuantizer
+
+        super().__init__(config.spec)
+
+        self.config = config
+
+        shape: dict[str, Any] = {
+            "channels": 1,
+            "dimension": config.latent_dim,
+            "n_filters": config.num_filters,
+            "n_residual_layers": config.num_residual_layers,
+            "ratios": config.ratios,
+            "norm": "none",
+            "kernel_size": config.kernel_size,
+            "last_kernel_size": config.last_kernel_size,
+            "residual_kernel_size": config.residual_kernel_size,
+            "causal": config.causal,
+            "true_skip": not config.conv_shortcut,
+            "lstm": config.num_lstm_layers,
+        }
+
+        self.encoder = SEANetEncoder(**shape)
+
+        self.quantizer = ResidualVectorQuantizer(
+            dimension=config.latent_dim, n_q=config.num_codebooks, bins=config.codebook_size
+        )
+
+        self.decoder = SEANetDecoder(**shape)
+
+    @override
+    def _do_encode(self, wave: Tensor, num_streams: int) -> Tensor:
+        # (B, 1, N) -> (B, D, T)
+        latents = self.encoder(wave)
+
+        # (B, D, T) -> (Q, B, T)
+        codes: Tensor = self.quantizer.vq.encode(latents, n_q=num_streams)
+
+        return codes.transpose(0, 1)
+
+    @override
+    def _do_decode(self, codes: Tensor) -> Tensor:
+        # (B, q, T) -> (B, D, T)
+        latents = self.quantizer.decode(codes.transpose(0, 1))
+
+        # (B, D, T) -> (B, 1, N)
+        wave: Tensor = self.decoder(latents)
+
+        return wave
