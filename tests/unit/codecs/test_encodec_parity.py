@@ -72,6 +72,11 @@ def make_reference(**kwargs: Any) -> Any:
     model = EncodecModel(ReferenceConfig(**kwargs)).eval()
 
     with torch.no_grad():
+        # As initialised, signals fade from layer to layer, and the wave hardly depends on the codes.
+        for name, parameter in model.named_parameters():
+            if name.endswith("weight.original0"):
+                parameter.mul_(1.75)
+
         draw_codebooks(model, seed=5)
 
     return model
@@ -133,7 +138,7 @@ class TestEncodecParity:
         torch.testing.assert_close(decoded, expected_wave, rtol=0, atol=1e-5)
 
         # The tolerance means something: other codes sound different.
-        assert float((ours.decode(codes[..., :75].flip(-1)) - decoded[..., : 75 * 320]).abs().max()) > 1e-3
+        assert float((ours.decode(codes[..., :75].flip(-1)) - decoded[..., : 75 * 320]).abs().max()) > 0.1
 
     def test_batch_is_equal(self, reference: Any, ours: Codec) -> None:
         waves = torch.cat([make_wave(1.0, seed=seed) for seed in range(3)])
