@@ -16,8 +16,8 @@ def explain(ex: BaseException) -> CodecS2STError:
         if isinstance(cause, CodecS2STError):
             return cause
 
-    for cause in causes:
-        error = _explain_host_error(cause)
+    for idx, cause in enumerate(causes):
+        error = _explain_cause(cause, causes[idx + 1 :])
 
         if error is not None:
             return error
@@ -60,18 +60,18 @@ def explain_extension(value: str, distribution: str | None, ex: BaseException) -
     return error
 
 
-def _explain_host_error(ex: BaseException) -> CodecS2STError | None:
-    # What is not fairseq2's cannot be an error of one of its classes, and their import takes seconds.
+def _explain_cause(ex: BaseException, causes: list[BaseException]) -> CodecS2STError | None:
     if isinstance(ex, TypeError):
         from codec_s2st.environment import find_extension_problems
 
         # fairseq2 lets a TypeError of an extension through, and every program of the environment ends with it.
         return next((error for error in find_extension_problems() if isinstance(error.__cause__, TypeError)), None)
 
+    # What is not raised by fairseq2 needs none of its classes, and their import takes seconds.
     if not type(ex).__module__.startswith("fairseq2."):
         return None
 
-    from fairseq2.assets import AssetCardError, AssetMetadataError, AssetNotFoundError
+    from fairseq2.assets import AssetMetadataError
     from fairseq2.composition import ExtensionError
     from fairseq2.error import OperationalError
 
@@ -83,19 +83,15 @@ def _explain_host_error(ex: BaseException) -> CodecS2STError | None:
 
         return UserInputError(f"the asset cards of {ex.source} are faulty: {ex}")
 
-    if isinstance(ex, AssetCardError):
-        return UserInputError(f"asset card '{ex.name}' is faulty: {ex}", hint="see: codec-s2st ls --kind cards")
-
-    if isinstance(ex, AssetNotFoundError):
-        return UserInputError(f"asset card '{ex.name}' does not exist", hint="see: codec-s2st ls --kind cards")
-
     if isinstance(ex, ExtensionError):
         return explain_extension(ex.entry_point, None, ex.__cause__ or ex)
 
-    if isinstance(ex, OperationalError) and isinstance(ex.__cause__, OSError):
-        return explain_os_error(ex.__cause__)
+    if isinstance(ex, OperationalError) and causes and isinstance(causes[0], OSError):
+        return explain_os_error(causes[0])
 
-    return None
+    from codec_s2st.host_errors import explain_host_error
+
+    return explain_host_error(ex, causes)
 
 
 def _file_at_fault(ex: BaseException) -> str | None:

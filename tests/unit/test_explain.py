@@ -2,16 +2,34 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from fairseq2.assets import AssetCardError, AssetNotFoundError
+from fairseq2.checkpoint import CheckpointError
 from fairseq2.composition import ExtensionError
+from fairseq2.data.tokenizers import TokenizerNotKnownError
 from fairseq2.error import OperationalError
+from fairseq2.models import ModelNotKnownError
+from fairseq2.recipe.error import MinimumLossScaleReachedError, RecipeConfigParseError, RecipeError
+from fairseq2.runtime.dependency import get_dependency_resolver
+from fairseq2.utils.structured import StructureError, ValueConverter
+from fairseq2.utils.validation import ValidationError
 
 from codec_s2st.environment import find_extension_problems
 from codec_s2st.errors import UserInputError
 from codec_s2st.explain import explain
+
+
+@dataclass(kw_only=True)
+class InnerConfig:
+    c: int = 0
+
+
+@dataclass(kw_only=True)
+class OuterConfig:
+    b: InnerConfig = field(default_factory=InnerConfig)
 
 
 def caused_by(ex: BaseException, cause: BaseException) -> BaseException:
@@ -41,14 +59,56 @@ class TestExplain:
 
         assert str(error) == "/y: No such file or directory"
 
-    def test_an_unknown_card_names_the_list(self) -> None:
-        error = explain(AssetNotFoundError("nope"))
+    @pytest.mark.parametrize("kls", [AssetNotFoundError, ModelNotKnownError, TokenizerNotKnownError])
+    @pytest.mark.parametrize("prefix", ["", "codec_s2st_"])
+    def test_an_unknown_card_suggests_the_nearest(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kls: type[Exception], prefix: str
+    ) -> None:
+        tmp_path.joinpath("card.yaml").write_text("name: codec_s2st_some_card_of_mine\n")
 
-        assert str(error) == "asset card 'nope' does not exist (see: codec-s2st ls --kind cards)"
+        monkeypatch.setenv("FAIRSEQ2_USER_ASSET_DIR", str(tmp_path))
+
+        error = explain(kls(f"{prefix}some_card_of_min"))
+
+        assert str(error) == (
+            f"unknown asset card '{prefix}some_card_of_min': did you mean '{prefix}some_card_of_mine'? "
+            "(see: codec-s2st ls --kind cards)"
+        )
         assert error.exit_code == 2
 
-    def test_a_faulty_card_is_named(self) -> None:
-        assert str(explain(AssetCardError("mine", "has no field x."))).startswith("asset card 'mine' is faulty: has no")
+    def test_a_faulty_card_is_the_users(self) -> None:
+        error = explain(AssetCardError("mine", "mine asset card does not have a field named x."))
+
+        assert (str(error), error.exit_code) == ("mine asset card does not have a field named x", 2)
+
+    @pytest.mark.parametrize(
+        ("override", "message"),
+        [
+            ("b.nope=3", "config key 'b.nope' does not exist (--dump-config prints all keys there are)"),
+            ("b.c=abc", "config key 'b.c' has a wrong value: invalid literal for int() with base 10: 'abc'"),
+        ],
+    )
+    def test_a_config_error_names_the_key(self, override: str, message: str) -> None:
+        key, _, value = override.rpartition("=")
+
+        with pytest.raises(StructureError) as exc_info:
+            get_dependency_resolver().resolve(ValueConverter).structure({"b": {key[2:]: value}}, OuterConfig)
+
+        error = explain(caused_by(RecipeConfigParseError("cannot be structured"), exc_info.value))
+
+        assert (str(error), error.exit_code) == (message, 2)
+
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [
+            (RecipeError("wrong"), 2),
+            (ValidationError("wrong"), 2),
+            (MinimumLossScaleReachedError(3), 3),
+            (CheckpointError(1, "model", "gone"), 1),
+        ],
+    )
+    def test_the_exit_code_says_whose_fault_it_is(self, error: Exception, code: int) -> None:
+        assert explain(error).exit_code == code
 
     def test_an_extension_error_names_its_file(self, tmp_path: Path) -> None:
         file = tmp_path / "theirs.py"

@@ -1,0 +1,91 @@
+"""Turns fairseq2's errors into ours: whose fault it is, which file, card or key, and what to do next."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from codec_s2st.cards import read_cards, well_known_dirs
+from codec_s2st.errors import CodecS2STError, DivergedError, UserInputError, unknown_name
+from codec_s2st.share import CARD_PREFIX, assets_dir
+
+_UNKNOWN_CARD: Final = frozenset(
+    {"AssetNotFoundError", "DatasetNotKnownError", "ModelNotKnownError", "TokenizerNotKnownError"}
+)
+
+_DIVERGED: Final = frozenset({"InconsistentGradNormError", "MinimumLossScaleReachedError", "SequenceGenerationError"})
+
+_USER: Final = frozenset({"AssetCardError", "ConfigDirectiveError", "RecipeError", "UriFormatError", "ValidationError"})
+
+_USER_SUFFIXES: Final = ("GatedError", "NotFoundError", "NotKnownError", "NotSupportedError", "NotValidError")
+
+_KEY_PATTERN: Final = re.compile(r"`(\w+)` field cannot be structured")
+
+_EXTRA_KEYS_PATTERN: Final = re.compile(r"contains extra key\(s\) ([\w, ]+)")
+
+
+def explain_host_error(ex: BaseException, causes: list[BaseException]) -> CodecS2STError | None:
+    """Returns our error for an exception of fairseq2's.
+
+    :param causes: the causes of ``ex``, the nearest first.
+    :returns: ``None`` if the class says nothing about whose fault it is.
+    """
+    name = type(ex).__name__
+
+    if name == "RecipeConfigParseError":
+        return _explain_config_error(ex, causes)
+
+    if name in _UNKNOWN_CARD:
+        return _explain_unknown_card(str(getattr(ex, "name", ex)))
+
+    if name in _DIVERGED or name.endswith("GradNormError"):
+        return DivergedError(_join(ex, causes))
+
+    if name in _USER or name.endswith(_USER_SUFFIXES):
+        return UserInputError(_join(ex, causes))
+
+    if name in ("CheckpointError", "CorruptModelCheckpointError", "DataReadError", "DatasetError", "GangError"):
+        return CodecS2STError(_join(ex, causes))
+
+    return None
+
+
+def _explain_config_error(ex: BaseException, causes: list[BaseException]) -> CodecS2STError:
+    keys: list[str] = []
+
+    for cause in causes:
+        text = str(cause)
+
+        if match := _KEY_PATTERN.search(text):
+            keys.append(match.group(1))
+
+        if match := _EXTRA_KEYS_PATTERN.search(text):
+            extra = [".".join([*keys, key.strip()]) for key in match.group(1).split(",")]
+
+            return UserInputError(
+                f"config key '{', '.join(extra)}' does not exist", hint="--dump-config prints all keys there are"
+            )
+
+    if keys:
+        return UserInputError(f"config key '{'.'.join(keys)}' has a wrong value: {causes[-1]}")
+
+    return UserInputError(_join(ex, causes))
+
+
+def _explain_unknown_card(name: str) -> CodecS2STError:
+    known = [card.name for folder in (assets_dir(), *well_known_dirs()) for card in read_cards(folder)]
+
+    hint = "see: codec-s2st ls --kind cards"
+
+    # Who leaves out our prefix is looking for one of ours.
+    if not name.startswith(CARD_PREFIX):
+        known = [card.removeprefix(CARD_PREFIX) for card in known]
+
+    return unknown_name("asset card", name, known, hint=hint)
+
+
+def _join(ex: BaseException, causes: list[BaseException]) -> str:
+    """Returns the messages of ``ex`` and of what caused it, each once."""
+    messages = [str(error).strip() for error in (ex, *causes)]
+
+    return ": ".join(message.rstrip(".") for message in dict.fromkeys(messages) if message)
