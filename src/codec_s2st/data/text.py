@@ -36,6 +36,7 @@ class TextTokenizer:
     def __init__(self, name: str, weights_hash: str, tokenizer: Tokenizer) -> None:
         self.name = name
         self.hash = weights_hash
+        self.size = tokenizer.vocab_info.size
 
         self._encoder = tokenizer.create_raw_encoder()
         self._decoder = tokenizer.create_decoder(skip_special_tokens=True)

@@ -1,0 +1,207 @@
+"""Generates one segment of speech or text after a prompt. Legend: B row, S step, T frame, Q stream, N text length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from fairseq2.nn import IncrementalStateBag
+from torch import Tensor
+
+from codec_s2st.errors import CodecS2STError, UserInputError
+from codec_s2st.generation.sampling import StreamSampling, sample
+from codec_s2st.generation.target import SpeechTarget, TargetRows, TextTarget
+from codec_s2st.models.codec_lm.model import CodecLM
+from codec_s2st.tokens.sequence import Modality
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationOptions:
+    """How segments are generated."""
+
+    text: StreamSampling = field(default_factory=StreamSampling)
+    """How text tokens are chosen."""
+
+    streams: tuple[StreamSampling, ...] = (StreamSampling(),)
+    """How the codes of each stream are chosen; the last entry serves all further streams."""
+
+    batch_size: int = 8
+    """The number of rows that are decoded together."""
+
+    use_cache: bool = True
+    """If ``False``, every step reads the whole sequence again: slow, and equal. For tests."""
+
+    def of_stream(self, stream: int) -> StreamSampling:
+        return self.streams[min(stream, len(self.streams) - 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """One segment to be generated."""
+
+    prompt: Tensor
+    """All that stands before the segment, the boundary that opens it included. *Shape:* [S, Q]."""
+
+    modality: Modality
+    """``SPEECH`` or ``TEXT``."""
+
+    max_length: int
+    """The largest number of frames, or of text tokens."""
+
+    seed: int = 0
+    """Decides the row's random choices, whatever the batch it is in."""
+
+
+@dataclass(frozen=True)
+class GeneratedSegment:
+    ids: Tensor
+    """Speech: codes [T, Q], each below its book's size. Text: ids of the tokenizer [N]."""
+
+    finished: bool
+    """``False`` if the segment was cut at its largest length."""
+
+
+class SegmentGenerator:
+    """Decodes batches of requests with a static cache of keys and values; finished rows are taken out."""
+
+    def __init__(self, model: CodecLM, options: GenerationOptions) -> None:
+        """
+        :param model: In evaluation mode.
+        """
+        self._model = model
+        self._options = options
+
+    @torch.inference_mode()
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[GeneratedSegment]:
+        """Returns the segments of ``requests``, in their order.
+
+        :raises UserInputError: a prompt and its segment are longer than the model's positions.
+        """
+        # Rows of similar lengths waste little when they are decoded together.
+        order = sorted(range(len(requests)), key=lambda i: (requests[i].modality.value, len(requests[i].prompt), i))
+
+        results: dict[int, GeneratedSegment] = {}
+
+        batch: list[int] = []
+
+        for i in order:
+            if batch and (
+                len(batch) == self._options.batch_size or requests[batch[0]].modality is not requests[i].modality
+            ):
+                results.update(zip(batch, self._generate_batch([requests[j] for j in batch])))
+
+                batch = []
+
+            batch.append(i)
+
+        if batch:
+            results.update(zip(batch, self._generate_batch([requests[j] for j in batch])))
+
+        return [results[i] for i in range(len(requests))]
+
+    def _generate_batch(self, requests: Sequence[GenerationRequest]) -> list[GeneratedSegment]:
+        model = self._model
+
+        lengths = [len(request.prompt) for request in requests]
+
+        rows: TargetRows
+
+        if requests[0].modality is Modality.SPEECH:
+            rows = SpeechTarget(model.vocabulary, model.pattern, [request.max_length for request in requests])
+        else:
+            rows = TextTarget(model.vocabulary, [request.max_length for request in requests])
+
+        longest = max(length + steps for length, steps in zip(lengths, rows.max_steps))
+
+        if longest > model.max_seq_len:
+            raise UserInputError(
+                f"prompt and output take {longest} steps, but the model has positions for {model.max_seq_len}",
+                hint="split the audio into shorter pieces, or lower the largest length",
+            )
+
+        device = next(model.parameters()).device
+
+        ids = torch.full((len(requests), longest, model.vocabulary.num_streams), model.vocabulary.pad, device=device)
+
+        for i, request in enumerate(requests):
+            ids[i, : lengths[i]] = request.prompt
+
+        uniforms = torch.stack(
+            [
+                torch.rand(
+                    (max(rows.max_steps), model.vocabulary.num_streams),
+                    generator=torch.Generator().manual_seed(request.seed),
+                )
+                for request in requests
+            ]
+        ).to(device)
+
+        self._decode(ids, torch.tensor(lengths, device=device), rows, uniforms)
+
+        return [
+            GeneratedSegment(rows.read(i, ids[i, lengths[i] : lengths[i] + rows.max_steps[i]].cpu()), rows.finished[i])
+            for i in range(len(requests))
+        ]
+
+    def _decode(self, ids: Tensor, lengths: Tensor, rows: TargetRows, uniforms: Tensor) -> None:
+        """Fills ``ids`` [B, S, Q] from the ends of the prompts on."""
+        active = torch.arange(ids.size(0), device=ids.device)
+
+        position = int(lengths.min())
+
+        bag = IncrementalStateBag(ids.size(1) + 1, capacity_increment=None) if self._options.use_cache else None
+
+        begin = 0
+
+        while True:
+            if bag is None:
+                begin = 0
+
+            hidden = self._model(ids[active, begin:position], state_bag=bag).hidden[:, -1]
+
+            if bag is not None:
+                bag.increment_step_nr(position - begin)
+
+                begin = position
+
+            # Rows whose prompt is longer read on in it; the others choose their next step.
+            relative = position - lengths[active]
+
+            choosing = relative >= 0
+
+            if bool(choosing.any()):
+                chosen = self._choose(hidden[choosing], rows, active[choosing], relative[choosing], uniforms)
+
+                ids[active[choosing], position] = chosen
+
+            position += 1
+
+            still = torch.tensor([not rows.done[int(i)] for i in active], device=ids.device)
+
+            if not bool(still.any()):
+                return
+
+            if int(still.sum()) <= 0.75 * active.numel():
+                if bag is not None:
+                    bag.reorder(still.nonzero().squeeze(1))
+
+                active = active[still]
+
+    def _choose(self, hidden: Tensor, rows: TargetRows, active: Tensor, relative: Tensor, uniforms: Tensor) -> Tensor:
+        """Returns the next step of the rows ``active``. *Shape:* [B, Q]."""
+        logits = rows.legal_logits(self._model.heads.logits(hidden), active, relative)
+
+        if not all(bool(torch.isfinite(part.max(dim=-1).values).all()) for part in logits):
+            raise CodecS2STError("the model's logits are not finite: its weights are damaged or it has diverged")
+
+        numbers = uniforms[active, relative.clamp(max=uniforms.size(1) - 1)]
+
+        choices = []
+
+        for stream, part in enumerate(logits):
+            options = self._options.text if isinstance(rows, TextTarget) else self._options.of_stream(stream)
+
+            choices.append(sample(part, options, numbers[:, stream]))
+
+        return rows.advance(torch.stack(choices, dim=-1), active, relative)

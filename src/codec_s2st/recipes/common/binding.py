@@ -1,0 +1,97 @@
+"""Ties a run's tokenizer, codec and initial weights to one vocabulary, and checks that they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fairseq2.recipe.config import ModelSection
+
+from codec_s2st.data.text import TextTokenizer
+from codec_s2st.errors import UserInputError
+from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
+from codec_s2st.recipes.common.initial import InitialModel, find_initial_model
+from codec_s2st.tokens.compatibility import VocabularyFingerprint
+from codec_s2st.tokens.delay import parse_pattern
+from codec_s2st.tokens.fingerprint import CodecFingerprint
+from codec_s2st.tokens.sequence import SequenceBuilder
+
+
+@dataclass(frozen=True)
+class BoundVocabulary:
+    """What the ids of a run mean."""
+
+    fingerprint: VocabularyFingerprint
+
+    tokenizer: TextTokenizer
+
+    @property
+    def builder(self) -> SequenceBuilder:
+        vocabulary = self.fingerprint.vocabulary
+
+        return SequenceBuilder(vocabulary, parse_pattern(self.fingerprint.pattern, vocabulary.num_streams))
+
+
+def bind_vocabulary(
+    section: ModelSection, init: str | None, tokenizer: TextTokenizer, codec: CodecFingerprint
+) -> BoundVocabulary:
+    """Decides the run's vocabulary and completes the model section, so that fairseq2 builds and loads the right model.
+
+    A new model gets as many text rows as the tokenizer has ids; a textual LLM keeps its own rows, padding included; a
+    codec_lm checkpoint must mean the same by its rows as the run does.
+
+    :raises UserInputError: checkpoint, tokenizer and codec do not fit together.
+    """
+    initial = find_initial_model(init, section)
+
+    overrides: dict[str, Any] = dict(section.config_overrides) if isinstance(section.config_overrides, Mapping) else {}
+
+    decoder = asdict(initial.decoder)
+
+    if initial.path is None and initial.name is None:
+        decoder["vocab_size"] = tokenizer.size
+
+    decoder.update(overrides.get("decoder", {}))
+
+    text_size = int(decoder["vocab_size"])
+
+    if text_size < tokenizer.size:
+        raise UserInputError(
+            f"tokenizer '{tokenizer.name}' has {tokenizer.size} ids, but the model has {text_size} text rows",
+            hint="use the tokenizer that the model was trained with",
+        )
+
+    fingerprint = VocabularyFingerprint(
+        tokenizer=tokenizer.name,
+        tokenizer_hash=tokenizer.hash,
+        text_size=text_size,
+        codec=codec,
+        pattern=str(overrides.get("pattern", initial.config.pattern)),
+    )
+
+    if initial.vocabulary:
+        where = f"model '{initial.name or initial.path}'"
+
+        VocabularyFingerprint.from_json(initial.vocabulary, where=where).check_loads_into(fingerprint, where=where)
+
+    overrides.update(
+        decoder=decoder,
+        codebook_sizes=list(codec.codebook_sizes),
+        pattern=fingerprint.pattern,
+        vocabulary=fingerprint.to_json(),
+    )
+
+    _complete(section, initial, overrides)
+
+    return BoundVocabulary(fingerprint, tokenizer)
+
+
+def _complete(section: ModelSection, initial: InitialModel, overrides: dict[str, Any]) -> None:
+    section.name = initial.name
+
+    section.path = initial.path
+
+    section.family = CODEC_LM_FAMILY if initial.name is None else None
+
+    section.config_overrides = overrides

@@ -1,0 +1,157 @@
+"""The part that the training recipes cpt and s2st share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import final
+
+from fairseq2.recipe.base import Recipe, RecipeContext
+from fairseq2.recipe.config import (
+    AdamWConfig,
+    CommonSection,
+    CosineAnnealingLRConfig,
+    DatasetSection,
+    GangSection,
+    LRSchedulerSection,
+    ModelSection,
+    OptimizerSection,
+    RegimeSection,
+    TokenizerSection,
+    TrainerSection,
+)
+from fairseq2.task import Task
+from typing_extensions import override
+
+from codec_s2st.codecs.codec import load_codec
+from codec_s2st.data.dataset import SHARDS_FAMILY, DataSection, SpeechTextDataset
+from codec_s2st.data.reader import BatchMaker
+from codec_s2st.data.templates import LossPolicy
+from codec_s2st.data.text import load_text_tokenizer
+from codec_s2st.errors import UserInputError
+from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
+from codec_s2st.recipes.common.binding import bind_vocabulary
+from codec_s2st.recipes.common.unit import CodecLMEvalUnit, CodecLMTrainUnit, LossMetrics
+from codec_s2st.tokens.fingerprint import CodecFingerprint
+
+
+@dataclass(kw_only=True)
+class SpeechTextTrainConfig:
+    """The configuration of a training recipe. fairseq2 fixes the names of the sections."""
+
+    model: ModelSection = field(default_factory=lambda: ModelSection(family=CODEC_LM_FAMILY))
+
+    init: str | None = None
+    """The weights to start from: a model card, the folder of a run, or a Hugging Face folder of a textual LLM."""
+
+    codec: str | None = None
+    """The codec's card; needed where the shards hold no codes, otherwise checked against them."""
+
+    num_streams: int | None = None
+    """If given, the first so many code books of the shards are used."""
+
+    dataset: DatasetSection = field(default_factory=lambda: DatasetSection(family=SHARDS_FAMILY))
+
+    data: DataSection = field(default_factory=lambda: DataSection())
+
+    tokenizer: TokenizerSection = field(default_factory=lambda: TokenizerSection(name="codec_s2st_demo_tokenizer"))
+
+    gang: GangSection = field(default_factory=lambda: GangSection())
+
+    trainer: TrainerSection = field(default_factory=lambda: TrainerSection(max_grad_norm=1.0))
+
+    optimizer: OptimizerSection = field(
+        default_factory=lambda: OptimizerSection(name="adamw", config=AdamWConfig(lr=1e-5, betas=(0.9, 0.95)))
+    )
+
+    lr_scheduler: LRSchedulerSection = field(
+        default_factory=lambda: LRSchedulerSection(
+            name="cosine_annealing",
+            config=CosineAnnealingLRConfig(num_warmup_steps=0, final_lr=None, final_lr_scale=0.1),
+        )
+    )
+
+    regime: RegimeSection = field(default_factory=lambda: RegimeSection(num_steps=1000))
+
+    common: CommonSection = field(default_factory=lambda: CommonSection(no_sweep_dir=True))
+
+
+class SpeechTextTrainRecipe(Recipe):
+    """Trains a codec_lm model on a mixture of tasks."""
+
+    def __init__(self, config_kls: type[SpeechTextTrainConfig], loss: LossPolicy) -> None:
+        self._config_kls = config_kls
+        self._loss = loss
+
+    @final
+    @override
+    def create_task(self, context: RecipeContext) -> Task:
+        config = context.get_config_as(SpeechTextTrainConfig)
+
+        if config.tokenizer.name is None:
+            raise UserInputError("`tokenizer.name` must be set", hint="codec-s2st ls --kind cards")
+
+        tokenizer = load_text_tokenizer(config.tokenizer.name)
+
+        dataset = context.get_dataset_as(SpeechTextDataset)
+
+        codec = _choose_codec(config, dataset)
+
+        # The model is built when it is first asked for: what is decided here about its section still counts. The
+        # section must be the resolver's own, since the command line reads the configuration anew at every look.
+        section = context.resolver.resolve(ModelSection)
+
+        bound = bind_vocabulary(section, config.init, tokenizer, codec)
+
+        maker = BatchMaker(
+            bound.builder, tokenizer.encode, self._loss, config.data.max_batch_steps, config.data.max_seq_len
+        )
+
+        reader = dataset.create_reader(
+            config.data, maker, context.gangs, num_accumulate=config.trainer.grad_accumulation.num_batches
+        )
+
+        valid_readers = dataset.create_valid_readers(config.data, maker, context.gangs)
+
+        model = context.get_data_parallel_model()
+
+        tasks = [f"{entry.task}-reverse" if entry.reverse else entry.task for entry in config.data.mixture]
+
+        metrics = LossMetrics(codec.spec.num_streams, list(dict.fromkeys(tasks)))
+
+        unit = CodecLMTrainUnit(model, metrics, codec.spec)
+
+        valid_units = [
+            CodecLMEvalUnit(model, name, LossMetrics(codec.spec.num_streams, [name])) for name in valid_readers
+        ]
+
+        return context.create_trainer(unit, reader, valid_units, list(valid_readers.values()))
+
+    @property
+    @final
+    @override
+    def config_kls(self) -> type[object]:
+        return self._config_kls
+
+
+def _choose_codec(config: SpeechTextTrainConfig, dataset: SpeechTextDataset) -> CodecFingerprint:
+    codec = None if config.codec is None else load_codec(config.codec).fingerprint
+
+    in_shards = dataset.codec
+
+    if codec is None and in_shards is None:
+        raise UserInputError("the shards hold no codes, so that `codec` must name a codec's card")
+
+    if codec is not None and in_shards is not None:
+        codec.check_reads(in_shards, where="the dataset")
+
+    chosen = in_shards if codec is None else codec
+
+    assert chosen is not None
+
+    if config.num_streams is None:
+        return chosen
+
+    if not 1 <= config.num_streams <= len(chosen.codebook_sizes):
+        raise UserInputError(f"`num_streams` is {config.num_streams}, but the {chosen.describe()} is used")
+
+    return chosen.first(config.num_streams)

@@ -1,0 +1,132 @@
+"""The training and validation units that cpt and s2st share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import MutableMapping, Sequence
+from typing import final
+
+import torch
+from fairseq2.evaluator import EvalUnit
+from fairseq2.metrics import Mean, MetricBag, Sum
+from fairseq2.trainer import TrainUnit
+from torch import Tensor
+from torch.nn import Module
+from typing_extensions import override
+
+from codec_s2st.data.batch import SpeechTextBatch
+from codec_s2st.errors import DivergedError
+from codec_s2st.models.codec_lm.heads import CodecLMLoss
+from codec_s2st.tokens.streams import StreamSpec
+from codec_s2st.tokens.units import Frames
+
+
+@final
+class LossMetrics:
+    """Adds the losses of batches to a metric bag: in all, by stream, and by task.
+
+    Names: ``loss`` (nats a step, streams summed), ``loss/text`` and ``loss/stream_<q>`` (nats a target), and
+    ``loss/task_<task>`` (nats a step).
+    """
+
+    def __init__(self, num_streams: int, tasks: Sequence[str]) -> None:
+        self._streams = ["loss/text", *(f"loss/stream_{stream}" for stream in range(num_streams))]
+        self._tasks = list(tasks)
+
+    def prepare(self, bag: MetricBag) -> None:
+        for name in ("loss", *self._streams, *(f"loss/task_{task}" for task in self._tasks)):
+            bag.add(name, Mean())
+
+        for name in ("num_examples", "num_elements", "padding"):
+            bag.add(name, Sum())
+
+    @torch.inference_mode()
+    def update(self, batch: SpeechTextBatch, loss: CodecLMLoss, bag: MetricBag) -> None:
+        num_targets = int(loss.num_targets)
+
+        bag.get("loss", Mean).update(loss.total.detach() / max(num_targets, 1), weight=num_targets)
+
+        for name, total, count in zip(self._streams, loss.stream_sums.tolist(), loss.stream_counts.tolist()):
+            if count:
+                bag.get(name, Mean).update(torch.tensor(total / count), weight=count)
+
+        for task, total, count in zip(batch.tasks, loss.row_sums.tolist(), loss.row_counts.tolist()):
+            if count:
+                bag.get(f"loss/task_{task}", Mean).update(torch.tensor(total / count), weight=count)
+
+        bag.get("num_examples", Sum).update(batch.batch_size)
+        bag.get("num_elements", Sum).update(batch.num_steps)
+        bag.get("padding", Sum).update(batch.ids.size(0) * batch.ids.size(1) - batch.num_steps)
+
+
+@final
+class CodecLMTrainUnit(TrainUnit[SpeechTextBatch]):
+    """Computes the loss of a batch: the sum over streams of cross entropies, over the number of target steps."""
+
+    def __init__(self, model: Module, metrics: LossMetrics, spec: StreamSpec) -> None:
+        """
+        :param model: The data parallel model.
+        """
+        self._model = model
+        self._metrics = metrics
+        self._spec = spec
+        self._published_at = time.perf_counter()
+
+    @override
+    def prepare_metric_bag(self, metric_bag: MetricBag) -> None:
+        self._metrics.prepare(metric_bag)
+
+        metric_bag.add("audio_seconds", Sum())
+
+    @override
+    def process_batch(self, batch: SpeechTextBatch, metric_bag: MetricBag) -> tuple[Tensor, int]:
+        loss: CodecLMLoss = self._model(batch.ids, loss_mask=batch.loss_mask).loss
+
+        if not torch.isfinite(loss.total):
+            raise DivergedError(
+                f"the loss is {float(loss.total)} on a batch of {batch.batch_size} ({', '.join(batch.row_ids[:4])}, ..)",
+                hint="lower `optimizer.config.lr`, or start again from an earlier checkpoint",
+            )
+
+        self._metrics.update(batch, loss, metric_bag)
+
+        metric_bag.get("audio_seconds", Sum).update(self._spec.seconds_in(Frames(batch.num_frames)))
+
+        # The count must not be 0 on one rank and positive on another: fairseq2 would wait forever.
+        return loss.total, max(int(loss.num_targets), 1)
+
+    @override
+    def process_metric_values(self, values: MutableMapping[str, object]) -> None:
+        now = time.perf_counter()
+
+        audio_seconds = values.pop("audio_seconds")
+
+        if isinstance(audio_seconds, (int, float, Tensor)):
+            values["audio_seconds_per_second"] = float(audio_seconds) / max(now - self._published_at, 1e-9)
+
+        self._published_at = now
+
+
+@final
+class CodecLMEvalUnit(EvalUnit[SpeechTextBatch]):
+    """Computes the loss of one task's validation examples."""
+
+    def __init__(self, model: Module, name: str, metrics: LossMetrics) -> None:
+        self._model = model
+        self._name = name
+        self._metrics = metrics
+
+    @override
+    def prepare_metric_bag(self, metric_bag: MetricBag) -> None:
+        self._metrics.prepare(metric_bag)
+
+    @override
+    def process_batch(self, batch: SpeechTextBatch, metric_bag: MetricBag) -> None:
+        loss = self._model(batch.ids, loss_mask=batch.loss_mask).loss
+
+        self._metrics.update(batch, loss, metric_bag)
+
+    @property
+    @override
+    def name(self) -> str:
+        return self._name
