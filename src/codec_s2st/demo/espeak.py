@@ -8,26 +8,20 @@ first use: we may have threads (torch starts some), and a fork with threads can 
 from __future__ import annotations
 
 import atexit
-import math
 import os
 import struct
 import subprocess
 import sys
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, TypeAlias
+from typing import IO, Final
 
 import numpy as np
 
 from codec_s2st.demo import _espeak_worker
+from codec_s2st.demo.signal import Wave, resample
 from codec_s2st.errors import CodecS2STError, UserInputError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-Wave: TypeAlias = "NDArray[np.float32]"
 
 SAMPLE_RATE: Final = 16_000
 
@@ -103,7 +97,7 @@ def synthesise(
     if pcm is None:
         raise UserInputError(f"espeak-ng has no voice '{voice.espeak_id}'")
 
-    wave = _trim(_resample(np.frombuffer(pcm, dtype="<i2").astype(np.float32), client.sample_rate, SAMPLE_RATE))
+    wave = _trim(resample(np.frombuffer(pcm, dtype="<i2").astype(np.float32), client.sample_rate, SAMPLE_RATE))
 
     if wave.size == 0:
         raise UserInputError(f"espeak-ng says nothing for the text {text!r}")
@@ -211,47 +205,6 @@ def _client() -> _Client:
             atexit.register(client.close)
 
         return client
-
-
-def _resample(wave: Wave, rate: int, new_rate: int) -> Wave:
-    """Resamples by Fourier transform, with a soft edge below the new Nyquist frequency."""
-    step = math.gcd(rate, new_rate)
-
-    blocks = _smooth_number(-(-wave.size // (rate // step)) + 1)
-
-    spectrum = np.fft.rfft(wave, blocks * (rate // step))
-
-    num_samples = blocks * (new_rate // step)
-
-    kept = spectrum[: num_samples // 2 + 1] * _edge(num_samples // 2 + 1)
-
-    scale = new_rate / rate
-
-    return (np.fft.irfft(kept, num_samples) * scale)[: int(wave.size * scale)].astype(np.float32)
-
-
-@lru_cache(maxsize=64)
-def _edge(num_bins: int) -> NDArray[np.float64]:
-    position = np.linspace(0.0, 1.0, num_bins)
-
-    return np.square(np.cos(np.clip((position - 0.94) / 0.06, 0.0, 1.0) * np.pi / 2))
-
-
-def _smooth_number(least: int) -> int:
-    """Returns the smallest number from ``least`` on that has no prime factor above 5: fast transforms."""
-    number = least
-
-    while True:
-        rest = number
-
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-
-        if rest == 1:
-            return number
-
-        number += 1
 
 
 def _trim(wave: Wave) -> Wave:
