@@ -54,9 +54,7 @@ class MelCodec(Codec):
         self.decoder = MelDecoder(config)
 
     @override
-    def forward(
-        self, wave: Tensor, *, level_mask: Tensor | None = None, quantize: bool = True
-    ) -> MelCodecOutput:
+    def forward(self, wave: Tensor, *, level_mask: Tensor | None = None, quantize: bool = True) -> MelCodecOutput:
         """Encodes and decodes ``wave`` [B, N] for training; N is a multiple of the hop.
 
         :param level_mask: [B, Q], 1 for the levels that take part in a row's reconstruction; all by default.

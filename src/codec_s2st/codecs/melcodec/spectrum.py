@@ -40,11 +40,11 @@ def mel_filters(num_mels: int, size: int, sample_rate: int) -> Tensor:
     filters = torch.minimum(rising, falling).clamp_min(0.0)
 
     # A band narrower than a bin may contain no bin at all: it then listens to the nearest one.
-    empty = filters.sum(dim=0) == 0.0
+    distances = (bins[:, None] - edges[None, 1:-1]).abs()
 
-    nearest = (bins[:, None] - edges[None, 1:-1]).abs().argmin(dim=0)
+    is_nearest = torch.arange(bins.size(0))[:, None] == distances.argmin(dim=0)
 
-    filters[nearest[empty], empty] = 1.0
+    filters = torch.where((filters.sum(dim=0) == 0.0) & is_nearest, 1.0, filters)
 
     return (filters / filters.sum(dim=0)).float()
 
@@ -66,6 +66,10 @@ class LogMel(Module):
         self.register_buffer("window", torch.empty(size), persistent=False)
         self.register_buffer("filters", torch.empty(size // 2 + 1, num_mels), persistent=False)
 
+        self.reset_non_persistent_buffers()
+
+    def reset_parameters(self) -> None:
+        # What a run that resumes calls for each module that it takes off the meta device.
         self.reset_non_persistent_buffers()
 
     def reset_non_persistent_buffers(self) -> None:
@@ -99,6 +103,10 @@ class ISTFTHead(Module):
 
         self.register_buffer("window", torch.empty(size), persistent=False)
 
+        self.reset_non_persistent_buffers()
+
+    def reset_parameters(self) -> None:
+        # What a run that resumes calls for each module that it takes off the meta device.
         self.reset_non_persistent_buffers()
 
     def reset_non_persistent_buffers(self) -> None:

@@ -5,6 +5,7 @@ Legend: B batch, N samples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
@@ -95,9 +96,9 @@ class CropReader(DataReader[SpeechBatch]):
         if draw(2) == 0:
             return crop
 
-        decibels = float(torch.empty(()).uniform_(-_MAX_CUT, _MAX_BOOST, generator=generator))
+        decibels = torch.empty(()).uniform_(-_MAX_CUT, _MAX_BOOST, generator=generator).item()
 
-        return crop * 10.0 ** (decibels / 20.0)
+        return crop * math.pow(10.0, decibels / 20.0)
 
     @override
     def reset(self) -> None:

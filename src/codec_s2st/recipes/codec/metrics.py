@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from fairseq2.metrics import Mean, MetricBag
+from fairseq2.metrics import MetricBag
+from fairseq2.metrics.formatters import format_as_float
+from fairseq2.metrics.recorders import MetricDescriptor
+from fairseq2.runtime.dependency import DependencyContainer
 from torch import Tensor
 from torcheval.metrics import Metric
 from typing_extensions import Self, override
-
-LOSSES = ("loss", "reconstruction_loss", "commitment_loss")
 
 
 class Perplexity(Metric[Tensor]):
@@ -42,7 +43,9 @@ class Perplexity(Metric[Tensor]):
 
         shares = self.counts / self.counts.sum()
 
-        return torch.special.entr(shares).sum().exp()
+        entropy = -torch.xlogy(shares, shares).sum()
+
+        return entropy.exp()
 
     @override
     @torch.inference_mode()
@@ -53,19 +56,28 @@ class Perplexity(Metric[Tensor]):
         return self
 
 
-def add_codec_metrics(bag: MetricBag, codebook_sizes: tuple[int, ...]) -> None:
-    for name in LOSSES:
-        bag.add(name, Mean())
+def register_codec_metrics(container: DependencyContainer, *, max_num_levels: int = 32) -> None:
+    """Gives our metrics their names and formats in logs and TensorBoard."""
 
+    def register(name: str, display_name: str, priority: int, *, higher_better: bool = False) -> None:
+        descriptor = MetricDescriptor(name, display_name, priority, format_as_float, higher_better=higher_better)
+
+        container.collection.register_instance(MetricDescriptor, descriptor)
+
+    register("stoi", "STOI", 91, higher_better=True)
+    register("reconstruction_loss", "Reconstruction Loss", 92)
+    register("commitment_loss", "Commitment Loss", 93)
+
+    for level in range(max_num_levels):
+        register(f"perplexity_level_{level}", f"Perplexity of Level {level}", 210 + level, higher_better=True)
+
+
+def add_code_metrics(bag: MetricBag, codebook_sizes: tuple[int, ...]) -> None:
     for level, num_codes in enumerate(codebook_sizes):
         bag.add(f"perplexity_level_{level}", Perplexity(num_codes))
 
 
-def update_codec_metrics(bag: MetricBag, losses: tuple[Tensor, Tensor, Tensor], codes: Tensor | None) -> None:
-    """:param losses: the values of ``LOSSES``, scalars. :param codes: [B, T, Q], or ``None`` before quantization."""
-    for name, value in zip(LOSSES, losses, strict=True):
-        bag.get(name, Mean).update(value.detach())
-
-    if codes is not None:
-        for level in range(codes.size(-1)):
-            bag.get(f"perplexity_level_{level}", Perplexity).update(codes[..., level])
+def update_code_metrics(bag: MetricBag, codes: Tensor) -> None:
+    """Counts codes [B, T, Q]."""
+    for level in range(codes.size(-1)):
+        bag.get(f"perplexity_level_{level}", Perplexity).update(codes[..., level])

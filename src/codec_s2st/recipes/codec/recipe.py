@@ -6,6 +6,7 @@ from typing import final
 
 import torch
 from fairseq2.recipe.base import Recipe, RecipeContext
+from fairseq2.runtime.dependency import DependencyContainer
 from fairseq2.task import Task
 from torch import Tensor
 from typing_extensions import override
@@ -14,12 +15,17 @@ from codec_s2st.codecs.melcodec.loss import SpectralLoss
 from codec_s2st.codecs.melcodec.model import MelCodec
 from codec_s2st.recipes.codec.config import CodecDataSection, CodecRecipeConfig
 from codec_s2st.recipes.codec.data import ClipReader, CropReader
+from codec_s2st.recipes.codec.metrics import register_codec_metrics
 from codec_s2st.recipes.codec.speech import SpeechSplits, demo_speech, manifest_speech
 from codec_s2st.recipes.codec.unit import CodecTrainUnit, CodecValidUnit
 
 
 @final
 class CodecRecipe(Recipe):
+    @override
+    def register(self, container: DependencyContainer) -> None:
+        register_codec_metrics(container)
+
     @override
     def create_task(self, context: RecipeContext) -> Task:
         config = context.get_config_as(CodecRecipeConfig)

@@ -69,13 +69,18 @@ def demo_speech(num_train: int, num_valid: int, *, seed: int) -> SpeechSplits:
 
     :raises UserInputError: the wheels of the extra ``demo`` are not installed.
     """
-    # The sentences are in the key, so that a grown grammar is not answered by old speech.
     from codec_s2st.demo.grammar import sample_pairs
 
-    train = [(pair.spa, pair.eng) for pair in sample_pairs("train", num_train, seed)]
-    valid = [(pair.spa, pair.eng) for pair in sample_pairs("valid", num_valid, seed)]
+    def sentences(split: str, num: int) -> list[tuple[str, str]]:
+        pairs = sample_pairs(split, num, seed)
 
-    plan = {"train": train, "valid": valid, "unseen_voice": valid}
+        marks = ["?" if pair.is_question else "." for pair in pairs]
+
+        return [(pair.spa + mark, pair.eng + mark) for pair, mark in zip(pairs, marks, strict=True)]
+
+    valid = sentences("valid", num_valid)
+
+    plan = {"train": sentences("train", num_train), "valid": valid, "unseen_voice": valid}
 
     parts = {name: _cached(name, pairs, seed) for name, pairs in plan.items()}
 
@@ -83,6 +88,7 @@ def demo_speech(num_train: int, num_valid: int, *, seed: int) -> SpeechSplits:
 
 
 def _cached(name: str, pairs: list[tuple[str, str]], seed: int) -> PackedSpeech:
+    # The sentences are in the key, so that a grown grammar is not answered by old speech.
     key = hashlib.sha256(json.dumps([_VERSION, name, pairs, seed]).encode()).hexdigest()[:16]
 
     path = cache_dir() / "codec" / f"{name}-{key}.npz"

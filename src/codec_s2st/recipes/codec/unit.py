@@ -21,7 +21,7 @@ from codec_s2st.codecs.melcodec.loss import SpectralLoss
 from codec_s2st.codecs.melcodec.model import MelCodec
 from codec_s2st.recipes.codec.config import CodecLossSection
 from codec_s2st.recipes.codec.data import SpeechBatch
-from codec_s2st.recipes.codec.metrics import add_codec_metrics, update_codec_metrics
+from codec_s2st.recipes.codec.metrics import add_code_metrics, update_code_metrics
 
 
 @final
@@ -49,7 +49,10 @@ class CodecTrainUnit(TrainUnit[SpeechBatch]):
 
     @override
     def prepare_metric_bag(self, metric_bag: MetricBag) -> None:
-        add_codec_metrics(metric_bag, self._codec.spec.codebook_sizes)
+        for name in ("loss", "reconstruction_loss", "commitment_loss"):
+            metric_bag.add(name, Mean())
+
+        add_code_metrics(metric_bag, self._codec.spec.codebook_sizes)
 
     @override
     def set_step_nr(self, step_nr: int) -> None:
@@ -72,7 +75,12 @@ class CodecTrainUnit(TrainUnit[SpeechBatch]):
 
         loss = reconstruction_loss + self._section.commitment_weight * output.commitment_loss
 
-        update_codec_metrics(metric_bag, (loss, reconstruction_loss, output.commitment_loss), output.codes)
+        metric_bag.get("loss", Mean).update(loss.detach())
+        metric_bag.get("reconstruction_loss", Mean).update(reconstruction_loss.detach())
+        metric_bag.get("commitment_loss", Mean).update(output.commitment_loss.detach())
+
+        if output.codes is not None:
+            update_code_metrics(metric_bag, output.codes)
 
         return loss, None
 
@@ -103,7 +111,9 @@ class CodecValidUnit(EvalUnit[SpeechBatch]):
 
     @override
     def prepare_metric_bag(self, metric_bag: MetricBag) -> None:
-        add_codec_metrics(metric_bag, self._codec.spec.codebook_sizes)
+        metric_bag.add("loss", Mean())
+
+        add_code_metrics(metric_bag, self._codec.spec.codebook_sizes)
 
         if self._intelligibility is not None:
             metric_bag.add("stoi", Mean())
@@ -117,15 +127,11 @@ class CodecValidUnit(EvalUnit[SpeechBatch]):
 
             wave = codec.decode(codes).squeeze(1)
 
-            frame_major_codes = codes.transpose(1, 2)
+            update_code_metrics(metric_bag, codes.transpose(1, 2))
         else:
             wave = codec(batch.wave, quantize=False).wave
 
-            frame_major_codes = None
-
-        loss = self._criterion(wave, batch.wave)
-
-        update_codec_metrics(metric_bag, (loss, loss, loss.new_zeros(())), frame_major_codes)
+        metric_bag.get("loss", Mean).update(self._criterion(wave, batch.wave))
 
         if self._intelligibility is not None:
             score = self._intelligibility(batch.wave[0], wave[0], codec.spec.sample_rate)
