@@ -18,6 +18,7 @@ from fairseq2.model_checkpoint import CorruptModelCheckpointError
 from fairseq2.models import ModelFamily, ModelHub
 from fairseq2.runtime.dependency import get_dependency_resolver
 from fairseq2.utils.uri import Uri
+from safetensors import SafetensorError
 from torch import device as Device
 
 from codec_s2st.codecs.codec import Codec
@@ -49,6 +50,8 @@ def load_codec_model(name: str, *, device: Device) -> Codec:
         raise UserInputError(f"the card '{card.name}' cannot be used: {_root_message(ex)}") from ex
     except CorruptModelCheckpointError as ex:
         raise UserInputError(f"the weights {path} do not fit the card '{card.name}': {_root_message(ex)}") from ex
+    except SafetensorError as ex:
+        raise UserInputError(f"the weights {path} of the card '{card.name}' are corrupt: {ex}") from ex
     except (OSError, OperationalError) as ex:
         raise CodecS2STError(f"the weights {path} cannot be read: {_root_message(ex)}") from ex
 
@@ -90,7 +93,8 @@ def codec_card_names() -> list[str]:
 
     names = []
 
-    for name in store.asset_names:
+    # fairseq2 keeps a card for each environment, as `name@environment`.
+    for name in {name.partition("@")[0] for name in store.asset_names}:
         try:
             card = store.maybe_retrieve_card(name)
         except AssetCardError:
