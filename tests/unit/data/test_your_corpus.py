@@ -1,0 +1,48 @@
+"""Runs the example of ``docs/guides/your-corpus.md`` as it stands there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from codec_s2st.data.manifest import iter_rows, read_manifest
+
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "your-corpus.md"
+
+
+def code_blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)
+
+
+def test_example_makes_a_manifest(tmp_path: Path) -> None:
+    (table,), (program,) = code_blocks("tsv"), code_blocks("python")
+
+    (tmp_path / "corpus.tsv").write_text(table)
+
+    (tmp_path / "wavs").mkdir()
+
+    for name in re.findall(r"wavs/\S+", table):
+        soundfile.write(tmp_path / name, np.zeros(8000), 16000)
+
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stderr
+
+    assert run.stdout == "manifest.parquet\n"
+
+    rows = list(iter_rows(read_manifest(tmp_path)))
+
+    assert [row.id for row in rows] == ["0001", "0002", "0003"]
+
+    assert rows[1].source_text == "¿dónde está?"
+
+    assert rows[1].source_lang == "spa"
+
+    assert (rows[1].target_audio, rows[1].target_seconds) == ("wavs/0002.eng.wav", 0.5)
+
+    assert (rows[2].split, rows[2].target_audio, rows[2].target_seconds) == ("valid", None, None)
