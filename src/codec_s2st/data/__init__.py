@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from fairseq2.runtime.dependency import DependencyContainer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fairseq2.runtime.dependency import DependencyContainer
 
 
 def register(container: DependencyContainer) -> None:
