@@ -81,7 +81,7 @@ class VocabularyFingerprint:
         try:
             fields = json.loads(text)
 
-            return cls(
+            fingerprint = cls(
                 tokenizer=str(fields["tokenizer"]),
                 tokenizer_hash=str(fields["tokenizer_hash"]),
                 text_size=int(fields["text_size"]),
@@ -89,5 +89,10 @@ class VocabularyFingerprint:
                 pattern=str(fields["pattern"]),
                 specials=tuple((int(slot), str(name)) for slot, name in fields["specials"]),
             )
+
+            # Checks the numbers.
+            _ = fingerprint.vocabulary
         except (KeyError, TypeError, ValueError) as ex:
             raise UserInputError(f"{where} cannot be read: {ex!r}") from None
+
+        return fingerprint

@@ -77,12 +77,17 @@ class CodecFingerprint:
         try:
             fields = json.loads(text)
 
-            return cls(
+            fingerprint = cls(
                 name=str(fields["name"]),
                 weights_hash=str(fields["weights_hash"]),
                 codebook_sizes=tuple(int(size) for size in fields["codebook_sizes"]),
                 hop_length=int(fields["hop_length"]),
                 sample_rate=int(fields["sample_rate"]),
             )
+
+            # Checks the numbers.
+            _ = fingerprint.spec
         except (KeyError, TypeError, ValueError) as ex:
             raise UserInputError(f"{where} cannot be read: {ex!r}") from None
+
+        return fingerprint

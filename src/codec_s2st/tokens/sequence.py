@@ -1,4 +1,4 @@
-"""From segments of text and speech to the ids that the model reads. Legend: S step, T frame, Q stream, N text length."""
+"""From segments of text and speech to the ids that a model reads. Legend: S step, T frame, Q stream, N text length."""
 
 from __future__ import annotations
 
@@ -89,13 +89,21 @@ class SequenceBuilder:
     def _lay_out(self, segment: Segment) -> tuple[Tensor, Tensor]:
         match segment.modality:
             case Modality.TAGS:
-                block = self._in_stream0(segment.ids)
-
-                return block, torch.zeros_like(block, dtype=torch.bool)
+                return self._lay_out_tags(segment.ids)
             case Modality.TEXT:
                 return self._lay_out_text(segment.ids)
             case Modality.SPEECH:
                 return self._lay_out_speech(segment.ids)
+
+    def _lay_out_tags(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        begin, end = self.vocabulary.specials_begin, self.vocabulary.codes_begin
+
+        if ids.numel() and not begin <= int(ids.min()) <= int(ids.max()) < end:
+            raise ValueError(f"Ids of tags must be in {begin}..{end - 1}.")
+
+        block = self._in_stream0(ids)
+
+        return block, torch.zeros_like(block, dtype=torch.bool)
 
     def _lay_out_text(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         vocabulary = self.vocabulary
