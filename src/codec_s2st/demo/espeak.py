@@ -1,8 +1,9 @@
 """Speech for the demo world: espeak-ng, from the wheel ``espeakng-loader`` (extra ``demo``).
 
 The same arguments give the same bytes, whatever was said before and in whatever process. espeak-ng itself lives in a
-small process of its own (see :mod:`codec_s2st.demo._espeak_worker`), one for each of our processes, started at the
-first use: we may have threads (torch starts some), and a fork with threads can hang, hence never fork here.
+small process of its own (see :mod:`codec_s2st.demo._espeak_worker`), which forks for every utterance; we never fork
+here, since we may have threads (torch starts some) and a fork with threads can hang. As many workers are started as
+threads speak at once, so that a pool of threads is all it takes to use several cores.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ SOURCE_VOICES: Final = _voices(
 HELD_OUT_VOICES: Final = _voices("spa", "es+m8", "es-419+f3")
 """The Spanish voices of the split ``test-unseen-voice`` alone."""
 
-TARGET_VOICES: Final = _voices("eng", "en-us+f2", "en-us+m3")
-"""The English voices; the first is the corpus's target."""
+TARGET_VOICES: Final = _voices("eng", "en-us+klatt3", "en-us+f5")
+"""The English voices; the first, the one that PocketSphinx understands best, is the corpus's target."""
 
 
 def synthesise(
@@ -90,9 +91,12 @@ def synthesise(
 
     request = "\t".join((voice.espeak_id, str(speed_wpm), str(pitch), str(pitch_range), str(seed), text))
 
-    client = _client()
+    client = _borrow()
 
+    # A client that failed is not given back: its pipes may hold half an answer.
     pcm = client.ask(request.encode())
+
+    _give_back(client)
 
     if pcm is None:
         raise UserInputError(f"espeak-ng has no voice '{voice.espeak_id}'")
@@ -123,8 +127,8 @@ class _Client:
             str(espeakng_loader.get_data_path()),
         ]
 
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self.pid = os.getpid()
+
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
 
         self.sample_rate = self._read_int()
@@ -134,18 +138,15 @@ class _Client:
 
     def ask(self, request: bytes) -> bytes | None:
         """Returns the 16-bit PCM for ``request``, or ``None`` where the voice does not exist."""
-        with self._lock:
-            stream = self._stream(self._process.stdin)
+        try:
+            self._stream(self._process.stdin).write(struct.pack("<i", len(request)) + request)
+        except BrokenPipeError:
+            raise self._died() from None
 
-            try:
-                stream.write(struct.pack("<i", len(request)) + request)
-            except BrokenPipeError:
-                raise self._died() from None
+        status = self._read_int()
 
-            status = self._read_int()
-
-            if status >= 0:
-                return self._read(status)
+        if status >= 0:
+            return self._read(status)
 
         if status == _espeak_worker.NO_VOICE:
             return None
@@ -153,10 +154,11 @@ class _Client:
         raise CodecS2STError(f"espeak-ng failed on the request {request.decode()!r}")
 
     def close(self) -> None:
-        if self._pid == os.getpid():
-            self._stream(self._process.stdin).close()
-            self._process.wait(timeout=10)
-            self._stream(self._process.stdout).close()
+        """Ends the worker, which stops at the end of its input."""
+        self._stream(self._process.stdin).close()
+        self._stream(self._process.stdout).close()
+
+        self._process.wait(timeout=10)
 
     def _read_int(self) -> int:
         (value,) = struct.unpack("<i", self._read(4))
@@ -189,22 +191,45 @@ class _Client:
         return stream
 
 
-_clients: dict[int, _Client] = {}
+_idle: list[_Client] = []
 
-_clients_lock = threading.Lock()
+_lock = threading.Lock()
 
 
-def _client() -> _Client:
-    # By process: a process forked from ours must not share our pipes.
-    with _clients_lock:
-        client = _clients.get(os.getpid())
+def _borrow() -> _Client:
+    with _lock:
+        while _idle:
+            client = _idle.pop()
 
-        if client is None:
-            client = _clients[os.getpid()] = _Client()
+            # A process forked from ours must not use our pipes.
+            if client.pid == os.getpid():
+                return client
 
-            atexit.register(client.close)
+    return _Client()
 
-        return client
+
+def _give_back(client: _Client) -> None:
+    with _lock:
+        _idle.append(client)
+
+
+@atexit.register
+def _close_all() -> None:
+    while _idle:
+        client = _idle.pop()
+
+        if client.pid == os.getpid():
+            client.close()
+
+
+def _reset_lock() -> None:
+    global _lock
+
+    _lock = threading.Lock()
+
+
+# Another thread may hold the lock while we are forked.
+os.register_at_fork(after_in_child=_reset_lock)
 
 
 def _trim(wave: Wave) -> Wave:

@@ -1,20 +1,21 @@
 """The independent listener: PocketSphinx with its own English acoustic model, which shares nothing with our models.
 
 :class:`OpenListener` hears any sequence of the demo world's words: the fair one, for headline figures.
-:class:`ConstrainedListener` hears sentences of the grammar only: it snaps noise to a valid sentence, so a figure from it
-says something only beside what it makes of random sentences.
+:class:`ConstrainedListener` hears sentences of the grammar only: it snaps noise to a valid sentence, so a figure from
+it says something only beside what it makes of random sentences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from codec_s2st.demo.grammar.automaton import Automaton, english_automaton
+from codec_s2st.demo.grammar import Automaton, english_automaton, sample_text
+from codec_s2st.demo.language_model import arpa_lines
 from codec_s2st.demo.signal import resample
 from codec_s2st.errors import UserInputError
 
@@ -29,9 +30,15 @@ _INSTALL_HINT: Final = "pip install 'codec-s2st[demo]'"
 _PAD_SECONDS: Final = 0.25
 _DITHER: Final = 1e-3
 
+# Of the training part, for the frequencies of words.
+_NUM_SENTENCES: Final = 5_000
+
 
 class _Listener:
-    def __init__(self, automaton: Automaton, **options: Any) -> None:
+    def __init__(self, words: Sequence[str], kind: str, lines: Iterable[str], **options: float) -> None:
+        """
+        :param kind: What ``lines`` are: ``fsg`` (a grammar) or ``lm`` (a language model).
+        """
         try:
             from pocketsphinx import Decoder, get_model_path
         except ImportError:
@@ -41,20 +48,20 @@ class _Listener:
 
         with TemporaryDirectory(prefix="codec-s2st-") as folder:
             lexicon = Path(folder) / "words.dict"
-            grammar = Path(folder) / "demo.fsg"
+            grammar = Path(folder) / f"demo.{kind}"
 
             # A small dictionary loads in no time.
-            lexicon.write_text("".join(_dictionary_lines(model / "cmudict-en-us.dict", automaton.words())))
+            lexicon.write_text("".join(_dictionary_lines(model / "cmudict-en-us.dict", words)))
 
-            grammar.write_text("".join(_fsg_lines(automaton)))
+            grammar.write_text("".join(lines))
 
             self._decoder = Decoder(
                 hmm=str(model / "en-us"),
                 dict=str(lexicon),
-                fsg=str(grammar),
                 # By utterance: what was heard before must not matter.
                 cmn="batch",
                 loglevel="FATAL",
+                **{kind: str(grammar)},
                 **options,
             )
 
@@ -97,20 +104,28 @@ class ConstrainedListener(_Listener):
         """
         :raises UserInputError: PocketSphinx is not installed, or lacks a word of the grammar.
         """
-        super().__init__(english_automaton())
+        automaton = english_automaton()
+
+        super().__init__(automaton.words(), "fsg", _fsg_lines(automaton))
 
 
 class OpenListener(_Listener):
     """Hears any sequence of the demo world's English words."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, order: int = 1) -> None:
         """
+        :param order: 1 if only the frequencies of words are known to it, 2 if those of pairs of words are too: it then
+            understands far better, and mends a little.
+
+        :raises ValueError: ``order`` is another number.
         :raises UserInputError: PocketSphinx is not installed, or lacks a word of the grammar.
         """
-        loop = Automaton(({word: 0 for word in english_automaton().words()},), frozenset({0}))
+        words = english_automaton().words()
+
+        lines = arpa_lines(sample_text("eng", _NUM_SENTENCES, seed=0), words, order=order)
 
         # A word costs something, or a long word is heard as many short ones.
-        super().__init__(loop, wip=1e-4, lw=6.5)
+        super().__init__(words, "lm", lines, lw=6.5, wip=1e-4 if order == 1 else 0.1)
 
 
 def _dictionary_lines(dictionary: Path, words: Iterable[str]) -> Iterator[str]:

@@ -79,6 +79,11 @@ def sample_text(language: str, num: int, seed: int) -> list[str]:
     return [pair.spa if language == "spa" else pair.eng for pair in _take("train", num, seed, f"text-{language}")]
 
 
+def sample_text_pairs(num: int, seed: int) -> list[Pair]:
+    """Draws ``num`` pairs of the training part whose audio nobody hears, for training on parallel text."""
+    return _take("train", num, seed, "text-pairs")
+
+
 def split_of(eng: str, template: Template) -> str:
     """Returns the split of the sentence ``eng``, an English side made by ``template``.
 

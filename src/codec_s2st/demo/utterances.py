@@ -1,0 +1,102 @@
+"""Pairs of the demo world with their speech, in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from random import Random
+from typing import Final
+
+from codec_s2st.demo.espeak import HELD_OUT_VOICES, SOURCE_VOICES, TARGET_VOICES, synthesise
+from codec_s2st.demo.grammar import Pair, sample_pairs
+from codec_s2st.demo.signal import Wave
+
+# The source varies, the target does not: the model learns what is said, not who says it.
+_SOURCE_SPEEDS: Final = (165, 230)
+_SOURCE_PITCHES: Final = (30, 70)
+_SOURCE_RANGES: Final = (30, 70)
+
+_TARGET_SPEED: Final = 180
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoUtterance:
+    """A pair and its speech at 16 kHz."""
+
+    pair: Pair
+
+    source: Wave
+    """Spanish; *shape* [N]."""
+
+    target: Wave
+    """English; *shape* [M]."""
+
+    source_speaker: str
+
+    target_speaker: str
+
+
+def iter_demo_utterances(split: str, num: int, seed: int, *, jobs: int = 1) -> Iterator[DemoUtterance]:
+    """Yields ``num`` pairs of ``split`` with their speech, in the order of :func:`sample_pairs`.
+
+    :param jobs: How many utterances are synthesised at once; what is yielded does not depend on it.
+
+    :raises UserInputError: As for :func:`sample_pairs`, or the wheel ``espeakng-loader`` is missing.
+    """
+    pairs = sample_pairs(split, num, seed)
+
+    if jobs == 1:
+        for pair in pairs:
+            yield speak(pair, split, seed)
+
+        return
+
+    # Threads will do: the work is done by espeak-ng's own processes.
+    with ThreadPoolExecutor(jobs) as pool:
+        pending: deque[Future[DemoUtterance]] = deque()
+
+        try:
+            for pair in pairs:
+                pending.append(pool.submit(speak, pair, split, seed))
+
+                # Not all at once: a long corpus does not fit into memory.
+                if len(pending) > 4 * jobs:
+                    yield pending.popleft().result()
+
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def speak(pair: Pair, split: str, seed: int) -> DemoUtterance:
+    """Synthesises ``pair``; voice, speed and melody of the source depend on the arguments alone."""
+    rng = Random(int.from_bytes(sha256(f"{split}/{seed}/{pair.id}".encode()).digest()[:8], "big"))
+
+    def between(bounds: tuple[int, int]) -> int:
+        return bounds[0] + int(rng.random() * (bounds[1] - bounds[0] + 1))
+
+    voices = HELD_OUT_VOICES if split == "test-unseen-voice" else SOURCE_VOICES
+
+    source_voice = voices[int(rng.random() * len(voices))]
+
+    target_voice = TARGET_VOICES[0]
+
+    return DemoUtterance(
+        pair=pair,
+        source=synthesise(
+            pair.spoken(pair.spa),
+            source_voice,
+            speed_wpm=between(_SOURCE_SPEEDS),
+            pitch=between(_SOURCE_PITCHES),
+            pitch_range=between(_SOURCE_RANGES),
+            seed=between((0, 2**30)),
+        ),
+        target=synthesise(pair.spoken(pair.eng), target_voice, speed_wpm=_TARGET_SPEED),
+        source_speaker=source_voice.name,
+        target_speaker=target_voice.name,
+    )
