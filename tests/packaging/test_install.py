@@ -6,13 +6,17 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from codec_s2st.cards import read_cards
 from codec_s2st.share import assets_dir, recipes_dir, slurm_dir
 
-from .conftest import ROOT, Environment
+if TYPE_CHECKING:
+    from tests.packaging.conftest import Environment
+
+ROOT = Path(__file__).resolve().parents[2]
 
 KINDS = ["wheel", "wheel from sdist", "editable"]
 
