@@ -16,6 +16,7 @@ _FAMILIES: Final[tuple[str, ...]] = (
     "codec_s2st.codecs.encodec",
     "codec_s2st.codecs.melcodec",
     "codec_s2st.data",
+    "codec_s2st.demo.family",
     "codec_s2st.models.codec_lm",
 )
 

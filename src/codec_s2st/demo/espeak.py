@@ -61,7 +61,7 @@ SOURCE_VOICES: Final = _voices(
 HELD_OUT_VOICES: Final = _voices("spa", "es+m8", "es-419+f3")
 """The Spanish voices of the split ``test-unseen-voice`` alone."""
 
-TARGET_VOICES: Final = _voices("eng", "en-us+klatt3", "en-us+f5")
+TARGET_VOICES: Final = _voices("eng", "en-us+f2", "en-us+m3")
 """The English voices; the first, the one that PocketSphinx understands best, is the corpus's target."""
 
 

@@ -16,42 +16,23 @@ import numpy as np
 import torch
 from fairseq2.gang import Gangs
 from fairseq2.logging import log
-from fairseq2.runtime.dependency import DependencyContainer, DependencyResolver
+from fairseq2.runtime.dependency import DependencyResolver
 from numpy.typing import NDArray
 
 from codec_s2st.codecs.codec import Codec, load_codec
 from codec_s2st.data.dataset import SpeechTextDataset
 from codec_s2st.data.shard_format import ShardRow, Side, shard_name
 from codec_s2st.data.shards import ShardSet, write_shard
+from codec_s2st.demo.family import DemoShardsConfig
 from codec_s2st.demo.grammar import sample_pairs, sample_text_pairs
 from codec_s2st.demo.signal import Wave
 from codec_s2st.demo.utterances import speak
 from codec_s2st.share import cache_dir
 
-DEMO_SHARDS_FAMILY: Final = "codec_s2st_demo_shards"
-
 ROWS_PER_SHARD: Final = 500
 
 _VERSION: Final = 1
 """Raise it when equal configurations would give other shards than before."""
-
-
-@dataclass(kw_only=True, frozen=True)
-class DemoShardsConfig:
-    num_pairs: int = 30_000
-    """The number of spoken sentence pairs to train on."""
-
-    num_valid_pairs: int = 200
-    """The number of spoken sentence pairs to validate on."""
-
-    num_text_pairs: int = 60_000
-    """The number of sentence pairs without speech to train on."""
-
-    seed: int = 1
-    """The seed of sentences, voices, speeds and pitches."""
-
-    codec: str = "codec_s2st_demo_codec"
-    """The codec's card."""
 
 
 @dataclass(frozen=True)
@@ -181,16 +162,3 @@ def _encode(codec: Codec, wave: Wave) -> NDArray[np.int16]:
     codes: NDArray[np.int16] = codec.encode(samples[None, None])[0].T.to(torch.int16).numpy()
 
     return codes
-
-
-def register(container: DependencyContainer) -> None:
-    """Registers the dataset family of the demo world's shards."""
-    from fairseq2.composition import register_dataset_family
-
-    register_dataset_family(
-        container,
-        DEMO_SHARDS_FAMILY,
-        kls=SpeechTextDataset,
-        config_kls=DemoShardsConfig,
-        advanced_opener=open_demo_shards,
-    )

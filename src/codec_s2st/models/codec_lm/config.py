@@ -84,17 +84,17 @@ def register_codec_lm_configs(container: DependencyContainer) -> None:
     def demo() -> CodecLMConfig:
         """The model of the demo world, for two CPU cores."""
         decoder = QwenConfig(
-            model_dim=256,
+            model_dim=192,
             max_seq_len=1024,
-            vocab_size=512,
+            vocab_size=800,
             num_layers=6,
             num_attn_heads=4,
             num_key_value_heads=4,
-            ffn_inner_dim=704,
+            ffn_inner_dim=512,
             rope_theta=10_000.0,
         )
 
-        return CodecLMConfig(decoder=decoder, codebook_sizes=[512] * 8)
+        return CodecLMConfig(decoder=decoder, codebook_sizes=[512] * 4)
 
     @arch("qwen1_5_0_5b")
     def qwen1_5_0_5b() -> CodecLMConfig:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from fairseq2.assets import AssetStore
-from fairseq2.models.qwen import QwenConfig
+from fairseq2.assets import AssetCard, AssetDownloadManager, AssetStore
+from fairseq2.models import ModelFamily
+from fairseq2.models.qwen import QWEN_FAMILY, QwenConfig
 from fairseq2.recipe.config import ModelSection
 from fairseq2.runtime.dependency import get_dependency_resolver
 
@@ -98,14 +99,33 @@ def _from_card(name: str) -> InitialModel:
     if card is None:
         raise unknown_name("model card", name, store.asset_names, hint="codec-s2st ls --kind cards")
 
-    family = card.maybe_get_field("model_family")
+    field = card.maybe_get_field("model_family")
 
-    if family is None or family.as_(str) != CODEC_LM_FAMILY:
-        raise UserInputError(f"card '{card.name}' is not a model of family {CODEC_LM_FAMILY}")
+    family = None if field is None else field.as_(str)
+
+    if family == QWEN_FAMILY:
+        return _from_text_card(card)
+
+    if family != CODEC_LM_FAMILY:
+        raise UserInputError(f"card '{card.name}' is a model neither of {CODEC_LM_FAMILY} nor of {QWEN_FAMILY}")
 
     config = get_codec_lm_hub().get_model_config(card)
 
     return InitialModel(config.decoder, name=card.name, vocabulary=config.vocabulary, config=config)
+
+
+def _from_text_card(card: AssetCard) -> InitialModel:
+    resolver = get_dependency_resolver()
+
+    config = resolver.resolve(ModelFamily, key=QWEN_FAMILY).get_model_config(card)
+
+    assert isinstance(config, QwenConfig)
+
+    uri = card.field("checkpoint").as_uri()
+
+    path = uri.to_path() if uri.scheme == "file" else resolver.resolve(AssetDownloadManager).download_model(uri)
+
+    return InitialModel(config, path=path, is_text_model=True)
 
 
 def _from_run(run: Path) -> InitialModel:

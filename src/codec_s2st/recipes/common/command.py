@@ -1,0 +1,161 @@
+"""``codec-s2st RECIPE OUT ...``: friendly options, turned into the arguments of fairseq2's recipe command line."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from codec_s2st.errors import UserInputError
+
+
+class Option(NamedTuple):
+    """A command-line option that sets a key of the recipe's configuration."""
+
+    flag: str
+    key: str
+    help: str
+    kind: str = "value"
+    """``value``, ``paths`` (one or more), or ``switch``."""
+
+
+_SHARDS: Final = Option(
+    "--shards", "dataset={family: codec_s2st_shards, config_overrides: {shards: %s}}", "folders of token shards", "paths"
+)
+
+_INIT: Final = Option("--init", "init=%s", "what to start from: a model card, a run, or a Hugging Face folder")
+
+_MANIFEST: Final = Option("--manifest", "manifest=%s", "a manifest, or its folder", "path")
+
+OPTIONS: Final[dict[str, tuple[Option, ...]]] = {
+    "codec": (Option("--manifest", "data.manifest=%s", "a manifest; by default demo speech is synthesised", "path"),),
+    "tokenize": (
+        _MANIFEST,
+        Option("--codec", "codec=%s", "the card of the codec"),
+        Option("--strict", "strict=true", "fail if an utterance cannot be read", "switch"),
+    ),
+    "cpt": (_SHARDS, _INIT),
+    "s2st": (_SHARDS, _INIT),
+    "evaluate": (
+        _MANIFEST,
+        Option("--model", "model_card=%s", "a model card, a card file, or a published folder"),
+        Option("--task", "task=%s", "the task to score"),
+        Option("--split", "split=%s", "the split of the manifest to score"),
+    ),
+}
+
+_CLASSES: Final = {
+    "codec": "CodecRecipe",
+    "tokenize": "TokenizeRecipe",
+    "cpt": "CptRecipe",
+    "s2st": "S2STRecipe",
+    "evaluate": "EvaluateRecipe",
+}
+
+
+def build_arguments(recipe: str, argv: Sequence[str]) -> list[str]:
+    """Returns the arguments of ``python -m codec_s2st.recipes.<recipe>`` that do the same.
+
+    :raises UserInputError: the preset does not exist.
+    """
+    from codec_s2st.share import preset_path
+
+    args = _make_parser(recipe).parse_args(list(argv))
+
+    arguments = []
+
+    if args.out is not None:
+        arguments.append(str(args.out))
+
+    if args.preset is not None and args.config_file is not None:
+        raise UserInputError("--preset and --config-file exclude each other", hint="codec-s2st cp PRESET FILE")
+
+    if args.preset is not None:
+        arguments += ["--config-file", str(preset_path(recipe, args.preset))]
+    elif args.config_file is not None:
+        arguments += ["--config-file", str(args.config_file)]
+
+    overrides = [_override(option, args) for option in OPTIONS[recipe]]
+
+    overrides = [override for override in overrides if override is not None]
+
+    overrides += [item for group in args.config or [] for item in group]
+
+    for override in overrides:
+        if "=" not in override and not override.startswith("del:"):
+            raise UserInputError(f"--config '{override}' is not of the form KEY=VALUE")
+
+    if overrides:
+        arguments += ["--config", *overrides]
+
+    if args.dump_config:
+        arguments.append("--dump-config")
+    elif args.out is None:
+        raise UserInputError("the output folder OUT is missing", hint=f"codec-s2st {recipe} --help")
+
+    return arguments
+
+
+def _make_parser(recipe: str) -> ArgumentParser:
+    parser = ArgumentParser(prog=f"codec-s2st {recipe}", description=f"Runs the recipe {recipe}.")
+
+    parser.add_argument("out", metavar="OUT", type=Path, nargs="?", help="the folder of the run; a run in it is resumed")
+    parser.add_argument("--preset", metavar="P", help="a preset (see codec-s2st ls), or a .yaml file")
+    parser.add_argument("--config-file", metavar="F", type=Path, help="a configuration file instead of a preset")
+    parser.add_argument("--config", metavar="K=V", nargs="+", action="append", help="keys to override, such as a.b=1")
+    parser.add_argument("--dump-config", action="store_true", help="print the configuration and stop")
+
+    for option in OPTIONS[recipe]:
+        if option.kind == "switch":
+            parser.add_argument(option.flag, action="store_true", help=option.help)
+        elif option.kind == "paths":
+            parser.add_argument(option.flag, metavar="DIR", nargs="+", type=Path, help=option.help)
+        elif option.kind == "path":
+            parser.add_argument(option.flag, metavar="PATH", type=Path, help=option.help)
+        else:
+            parser.add_argument(option.flag, metavar="X", help=option.help)
+
+    return parser
+
+
+def _override(option: Option, args: Namespace) -> str | None:
+    value = getattr(args, option.flag.removeprefix("--").replace("-", "_"))
+
+    if value is None or value is False:
+        return None
+
+    if value is True:
+        return option.key
+
+    # JSON is YAML, and quotes what YAML would read as something else.
+    if isinstance(value, list):
+        return option.key % json.dumps([str(path.absolute()) for path in value])
+
+    return option.key % json.dumps(str(value.absolute()) if isinstance(value, Path) else value)
+
+
+def run_recipe_command(recipe: str, argv: Sequence[str]) -> int:
+    """Runs ``codec-s2st RECIPE`` and returns 0; every error is raised."""
+    arguments = build_arguments(recipe, argv)
+
+    from codec_s2st.recipes.common.entry import run_recipe
+
+    module = import_module(f"codec_s2st.recipes.{recipe}.recipe")
+
+    run_recipe(getattr(module, _CLASSES[recipe])(), arguments)
+
+    return 0
+
+
+def _command(recipe: str) -> Callable[[Sequence[str]], int]:
+    return lambda argv: run_recipe_command(recipe, argv)
+
+
+main_codec = _command("codec")
+main_tokenize = _command("tokenize")
+main_cpt = _command("cpt")
+main_s2st = _command("s2st")
+main_evaluate = _command("evaluate")

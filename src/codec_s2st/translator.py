@@ -1,0 +1,266 @@
+"""The Python front door: a model, its codec and its tokenizer behind one call. Legend: N sample, T frame, Q stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from fairseq2.assets import AssetStore
+from fairseq2.device import Device
+from fairseq2.runtime.dependency import get_dependency_resolver
+from torch import Tensor
+
+from codec_s2st.codecs.codec import Codec, load_codec
+from codec_s2st.data.templates import TaskTemplate, condition_segment, find_template
+from codec_s2st.data.text import TextTokenizer, load_text_tokenizer
+from codec_s2st.errors import UserInputError, unknown_name
+from codec_s2st.generation.generator import GenerationOptions, GenerationRequest, SegmentGenerator
+from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
+from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
+from codec_s2st.models.codec_lm.model import CodecLM
+from codec_s2st.share import card_name
+from codec_s2st.tokens.compatibility import VocabularyFingerprint
+from codec_s2st.tokens.sequence import Modality, Segment, SequenceBuilder
+
+MAX_LENGTH_RATIO: Final = 2.0
+"""Speech may become so many times as long as the prompt's speech, and a second longer."""
+
+MAX_TEXT_PER_SECOND: Final = 12.0
+"""Text tokens for a second of speech, at most; and 16 more."""
+
+
+@dataclass(frozen=True)
+class SpeechInput:
+    """What is to be translated."""
+
+    wave: Tensor
+    """Samples in [-1, 1]. *Shape:* [N], or [C, N] with channels that are mixed down."""
+
+    sample_rate: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translation:
+    """What came out."""
+
+    waveform: Tensor | None
+    """Speech, for tasks that end in speech. *Shape:* [N], float32."""
+
+    sample_rate: int
+
+    codes: Tensor | None
+    """The codes behind ``waveform``. *Shape:* [T, Q]."""
+
+    text: str | None
+    """Text, for tasks that end in text."""
+
+    finished: bool
+    """``False`` if the output was cut at its largest length."""
+
+    @property
+    def seconds(self) -> float:
+        return 0.0 if self.waveform is None else self.waveform.numel() / self.sample_rate
+
+
+class SpeechTranslator:
+    """Translates speech with a codec_lm model."""
+
+    def __init__(
+        self,
+        name: str,
+        model: CodecLM,
+        codec: Codec,
+        tokenizer: TextTokenizer,
+        *,
+        tasks: Sequence[str] = ("s2st",),
+        languages: Sequence[tuple[str, str]] = (),
+        options: GenerationOptions | None = None,
+        seed: int = 0,
+    ) -> None:
+        """
+        :param tasks: The tasks that the model was trained for.
+        :param languages: The (source, target) pairs that it was trained for; empty if not known.
+        :param seed: Decides random choices, where the options make any.
+        """
+        self.name = name
+        self.model = model.eval()
+        self.codec = codec
+        self.tokenizer = tokenizer
+        self.tasks = tuple(tasks)
+        self.languages = tuple(languages)
+
+        self._seed = seed
+        self._builder = SequenceBuilder(model.vocabulary, model.pattern)
+        self._generator = SegmentGenerator(self.model, options or GenerationOptions())
+
+    @classmethod
+    def from_card(
+        cls, name: str, *, device: Device | None = None, options: GenerationOptions | None = None, seed: int = 0
+    ) -> SpeechTranslator:
+        """Loads a model card with the codec and the tokenizer that it names.
+
+        :raises UserInputError: there is no such card, or model, codec and tokenizer do not belong together.
+        """
+        store = get_dependency_resolver().resolve(AssetStore)
+
+        card = store.maybe_retrieve_card(name) or store.maybe_retrieve_card(card_name(name))
+
+        if card is None:
+            raise unknown_name("model card", name, store.asset_names, hint="see: codec-s2st ls --kind cards")
+
+        family = card.maybe_get_field("model_family")
+
+        if family is None or family.as_(str) != CODEC_LM_FAMILY:
+            raise UserInputError(f"card '{card.name}' is not a translation model", hint="see: codec-s2st ls --kind cards")
+
+        model = get_codec_lm_hub().load_model(card, device=device)
+
+        where = f"model '{card.name}'"
+
+        fingerprint = VocabularyFingerprint.from_json(model.vocabulary_fingerprint, where=where)
+
+        codec = load_codec(card.field("codec").as_(str), num_streams=model.vocabulary.num_streams, device=device)
+
+        fingerprint.codec.check_reads(codec.fingerprint, where=f"the codec of {where}")
+
+        tokenizer = load_text_tokenizer(fingerprint.tokenizer)
+
+        if tokenizer.hash != fingerprint.tokenizer_hash:
+            raise UserInputError(f"{where} was trained with another version of tokenizer '{tokenizer.name}'")
+
+        tasks = card.field("tasks").as_(list[str]) if card.has_field("tasks") else ["s2st"]
+
+        pairs = card.field("languages").as_(list[str]) if card.has_field("languages") else []
+
+        languages = [(pair.partition("-")[0], pair.partition("-")[2]) for pair in pairs]
+
+        return cls(card.name, model, codec, tokenizer, tasks=tasks, languages=languages, options=options, seed=seed)
+
+    def translate(
+        self,
+        wave: Tensor,
+        *,
+        sample_rate: int,
+        source_lang: str | None = None,
+        target_lang: str | None = None,
+        task: str | None = None,
+    ) -> Translation:
+        """Translates one recording.
+
+        :param wave: Samples in [-1, 1]. *Shape:* [N], or [C, N].
+        :param task: ``s2st``, ``s2tt`` or ``asr``; by default the first one that the model was trained for.
+
+        :raises UserInputError: the model was not trained for the task or the languages, or the audio is empty or long.
+        """
+        speech = SpeechInput(wave, sample_rate)
+
+        return self.translate_all([speech], source_lang=source_lang, target_lang=target_lang, task=task)[0]
+
+    def translate_all(
+        self,
+        inputs: Sequence[SpeechInput],
+        *,
+        source_lang: str | None = None,
+        target_lang: str | None = None,
+        task: str | None = None,
+    ) -> list[Translation]:
+        """Translates several recordings, decoded in batches; see :meth:`translate`."""
+        template, source, target = self._check(task, source_lang, target_lang)
+
+        requests = [self._make_request(speech, template, source, target) for speech in inputs]
+
+        return [self._read(segment.ids, segment.finished, template) for segment in self._generator.generate(requests)]
+
+    def _check(self, task: str | None, source: str | None, target: str | None) -> tuple[TaskTemplate, str, str]:
+        task = self.tasks[0] if task is None else task
+
+        if task not in self.tasks:
+            raise unknown_name(f"task of model '{self.name}'", task, self.tasks)
+
+        template = find_template(task)
+
+        if template.prompt is None or template.prompt.modality is not Modality.SPEECH:
+            raise UserInputError(f"task '{task}' does not start from speech")
+
+        sources = [pair[0] for pair in self.languages]
+
+        if source is None:
+            source = sources[0] if sources else "spa"
+
+        if sources and source not in sources:
+            raise unknown_name(f"source language of model '{self.name}'", source, sources)
+
+        targets = [pair[1] for pair in self.languages if pair[0] == source]
+
+        if target is None:
+            target = targets[0] if targets else "eng"
+
+        if targets and target not in targets:
+            raise unknown_name(f"target language of model '{self.name}' from {source}", target, targets)
+
+        return template, source, target
+
+    def _make_request(self, speech: SpeechInput, template: TaskTemplate, source: str, target: str) -> GenerationRequest:
+        codes = self.encode(speech)
+
+        seconds = self.codec.spec.frame_rate and codes.size(0) / self.codec.spec.frame_rate
+
+        side_languages = [source if slot.side == "source" else target for slot in template.slots]
+
+        condition = condition_segment(self.model.vocabulary, template.name, *side_languages)
+
+        sequence = self._builder.build([condition, Segment(Modality.SPEECH, codes, in_loss=False)])
+
+        modality = template.target.modality
+
+        if modality is Modality.SPEECH:
+            max_length = math.ceil(MAX_LENGTH_RATIO * codes.size(0) + self.codec.spec.frame_rate)
+        else:
+            max_length = math.ceil(MAX_TEXT_PER_SECOND * seconds) + 16
+
+        prompt = torch.cat([sequence.ids, self._builder.opening(modality)])
+
+        return GenerationRequest(prompt=prompt, modality=modality, max_length=max_length, seed=self._seed)
+
+    @torch.inference_mode()
+    def encode(self, speech: SpeechInput) -> Tensor:
+        """Returns the codes of a recording. *Shape:* [T, Q].
+
+        :raises UserInputError: there are no samples, or some are not finite.
+        """
+        from torchaudio.functional import resample
+
+        wave = speech.wave.float()
+
+        wave = wave.mean(dim=0) if wave.dim() == 2 else wave
+
+        if wave.dim() != 1 or wave.numel() == 0:
+            raise UserInputError(f"the audio must be of shape [N] or [C, N] with samples, but is {list(speech.wave.shape)}")
+
+        if not bool(torch.isfinite(wave).all()):
+            raise UserInputError("the audio holds samples that are not finite")
+
+        wave = resample(wave, speech.sample_rate, self.codec.spec.sample_rate)
+
+        codes: Tensor = self.codec.encode(wave[None, None])[0]
+
+        return codes.T.contiguous()[:, : self.model.vocabulary.num_streams].cpu()
+
+    @torch.inference_mode()
+    def _read(self, ids: Tensor, finished: bool, template: TaskTemplate) -> Translation:
+        sample_rate = self.codec.spec.sample_rate
+
+        if template.target.modality is Modality.TEXT:
+            text = self.tokenizer.decode(ids)
+
+            return Translation(waveform=None, sample_rate=sample_rate, codes=None, text=text, finished=finished)
+
+        wave = self.codec.decode(ids.T[None])[0, 0].clamp(-1.0, 1.0)
+
+        return Translation(waveform=wave, sample_rate=sample_rate, codes=ids, text=None, finished=finished)
+
+
