@@ -1,3 +1,5 @@
+"""``python -m codec_s2st.recipes.codec OUTPUT_DIR --config-file F --config a.b=c``."""
+
 from __future__ import annotations
 
 import sys

@@ -50,6 +50,9 @@ def export_codec(run: Path, path: Path, *, step_nr: int | None = None) -> int:
     try:
         save_file(publish_state_dict(model.state_dict()), tmp_path, metadata={"format": "pt"})
 
+        # safetensors makes files that their owner alone can read.
+        tmp_path.chmod(0o644)
+
         with tmp_path.open("rb") as file:
             os.fsync(file.fileno())
 

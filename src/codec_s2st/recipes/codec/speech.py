@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, final, overload
+from typing import TYPE_CHECKING, Final, final, overload
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from torch import Tensor
 
 from codec_s2st.errors import UserInputError
 from codec_s2st.share import cache_dir
+
+if TYPE_CHECKING:
+    from codec_s2st.demo.espeak import Voice
 
 # Raise it when what `_synthesise` says changes: the cached speech is then made anew.
 _VERSION: Final = 1
@@ -88,13 +91,20 @@ def demo_speech(num_train: int, num_valid: int, *, seed: int) -> SpeechSplits:
 
 
 def _cached(name: str, pairs: list[tuple[str, str]], seed: int) -> PackedSpeech:
-    # The sentences are in the key, so that a grown grammar is not answered by old speech.
-    key = hashlib.sha256(json.dumps([_VERSION, name, pairs, seed]).encode()).hexdigest()[:16]
+    from codec_s2st.demo.espeak import HELD_OUT_VOICES, SOURCE_VOICES, TARGET_VOICES
+
+    # Nobody translates into a held-out voice.
+    voices = (HELD_OUT_VOICES, ()) if name == "unseen_voice" else (SOURCE_VOICES, TARGET_VOICES)
+
+    # Sentences and voices are in the key, so that a grown demo world is not answered by old speech.
+    said_by = [[voice.espeak_id for voice in side] for side in voices]
+
+    key = hashlib.sha256(json.dumps([_VERSION, name, pairs, said_by, seed]).encode()).hexdigest()[:16]
 
     path = cache_dir() / "codec" / f"{name}-{key}.npz"
 
     if not path.exists():
-        waves = _synthesise(pairs, seed, held_out=name == "unseen_voice")
+        waves = _synthesise(pairs, voices, seed)
 
         samples = np.concatenate(waves)
 
@@ -121,21 +131,24 @@ def _save(path: Path, samples: NDArray[np.int16], lengths: NDArray[np.int64]) ->
         tmp_path.unlink(missing_ok=True)
 
 
-def _synthesise(pairs: list[tuple[str, str]], seed: int, *, held_out: bool) -> list[NDArray[np.int16]]:
-    from codec_s2st.demo.espeak import HELD_OUT_VOICES, SOURCE_VOICES, TARGET_VOICES, synthesise
+def _synthesise(
+    pairs: list[tuple[str, str]], voices: tuple[Sequence[Voice], Sequence[Voice]], seed: int
+) -> list[NDArray[np.int16]]:
+    """Says both sides of each pair; a side without voices stays silent."""
+    from codec_s2st.demo.espeak import synthesise
 
     rng = random.Random(seed)
 
     waves = []
 
-    for spanish, english in pairs:
-        # Nobody translates into a held-out voice.
-        sides = [(spanish, HELD_OUT_VOICES)] if held_out else [(spanish, SOURCE_VOICES), (english, TARGET_VOICES)]
+    for pair in pairs:
+        for text, choices in zip(pair, voices, strict=True):
+            if not choices:
+                continue
 
-        for text, voices in sides:
             wave = synthesise(
                 text,
-                rng.choice(voices),
+                rng.choice(choices),
                 speed_wpm=rng.randint(140, 250),
                 pitch=rng.randint(25, 75),
                 pitch_range=rng.randint(30, 70),
