@@ -32,7 +32,7 @@ def publish_model(
 
     :param tasks: What the model was trained for, such as ``s2st``.
     :param languages: The directions, such as ``spa-eng``.
-    :param notes: Further fields of the card, such as ``licence``.
+    :param notes: Further fields of the card, such as ``license``.
 
     :returns: The card's file.
 
