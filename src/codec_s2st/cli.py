@@ -32,7 +32,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "codec": Command("codec_s2st.recipes.common.command:main_codec", "train the embedded codec"),
     "cpt": Command("codec_s2st.recipes.common.command:main_cpt", "continue the pre-training of a text LLM on speech"),
     "s2st": Command("codec_s2st.recipes.common.command:main_s2st", "fine-tune on speech translation and its siblings"),
-    "translate": Command("codec_s2st.recipes.common.command:main_translate", "translate a recording, or many"),
+    "translate": Command("codec_s2st.recipes.translate.command:main", "translate a recording, or many"),
     "evaluate": Command("codec_s2st.recipes.common.command:main_evaluate", "score a model on a manifest"),
 }
 

@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from fairseq2.assets import AssetStore
 from fairseq2.device import Device
-from fairseq2.runtime.dependency import get_dependency_resolver
 from torch import Tensor
 
+from codec_s2st.codecs.audio import resample
 from codec_s2st.codecs.codec import Codec, load_codec
 from codec_s2st.data.templates import TaskTemplate, condition_segment, find_template
 from codec_s2st.data.text import TextTokenizer, load_text_tokenizer
 from codec_s2st.errors import UserInputError, unknown_name
 from codec_s2st.generation.generator import GenerationOptions, GenerationRequest, SegmentGenerator
-from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
+from codec_s2st.model_cards import find_model_card
 from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
 from codec_s2st.models.codec_lm.model import CodecLM
-from codec_s2st.share import card_name
 from codec_s2st.tokens.compatibility import VocabularyFingerprint
 from codec_s2st.tokens.sequence import Modality, Segment, SequenceBuilder
 
@@ -31,6 +29,11 @@ MAX_LENGTH_RATIO: Final = 2.0
 
 MAX_TEXT_PER_SECOND: Final = 12.0
 """Text tokens for a second of speech, at most; and 16 more."""
+
+_LEVEL: Final = 0.7
+
+_LEVELS: Final = (0.35, 0.9)
+"""A recording whose peak is outside these is brought to :data:`_LEVEL`."""
 
 
 @dataclass(frozen=True)
@@ -103,19 +106,11 @@ class SpeechTranslator:
     ) -> SpeechTranslator:
         """Loads a model card with the codec and the tokenizer that it names.
 
+        :param name: The name of a card, a card file, or a published folder.
+
         :raises UserInputError: there is no such card, or model, codec and tokenizer do not belong together.
         """
-        store = get_dependency_resolver().resolve(AssetStore)
-
-        card = store.maybe_retrieve_card(name) or store.maybe_retrieve_card(card_name(name))
-
-        if card is None:
-            raise unknown_name("model card", name, store.asset_names, hint="see: codec-s2st ls --kind cards")
-
-        family = card.maybe_get_field("model_family")
-
-        if family is None or family.as_(str) != CODEC_LM_FAMILY:
-            raise UserInputError(f"card '{card.name}' is not a translation model", hint="see: codec-s2st ls --kind cards")
+        card = find_model_card(name)
 
         model = get_codec_lm_hub().load_model(card, device=device)
 
@@ -169,13 +164,17 @@ class SpeechTranslator:
         task: str | None = None,
     ) -> list[Translation]:
         """Translates several recordings, decoded in batches; see :meth:`translate`."""
-        template, source, target = self._check(task, source_lang, target_lang)
+        template, source, target = self.check(task, source_lang, target_lang)
 
         requests = [self._make_request(speech, template, source, target) for speech in inputs]
 
         return [self._read(segment.ids, segment.finished, template) for segment in self._generator.generate(requests)]
 
-    def _check(self, task: str | None, source: str | None, target: str | None) -> tuple[TaskTemplate, str, str]:
+    def check(self, task: str | None, source: str | None, target: str | None) -> tuple[TaskTemplate, str, str]:
+        """Returns the task and the languages that are meant, defaults filled in.
+
+        :raises UserInputError: the model was not trained for them.
+        """
         task = self.tasks[0] if task is None else task
 
         if task not in self.tasks:
@@ -204,10 +203,26 @@ class SpeechTranslator:
 
         return template, source, target
 
+    def check_length(self, speech: SpeechInput) -> None:
+        """
+        :raises UserInputError: the recording and its translation need more positions than the model has.
+        """
+        seconds = speech.wave.size(-1) / speech.sample_rate
+
+        rate = self.codec.spec.frame_rate * (self.codec.spec.num_streams if self.model.pattern.name == "flatten" else 1)
+
+        longest = (self.model.max_seq_len / rate - 2.0) / (1.0 + MAX_LENGTH_RATIO)
+
+        if seconds > longest:
+            raise UserInputError(
+                f"the recording has {seconds:.1f} s, but model '{self.name}' takes at most {longest:.1f} s",
+                hint="split it at pauses",
+            )
+
     def _make_request(self, speech: SpeechInput, template: TaskTemplate, source: str, target: str) -> GenerationRequest:
         codes = self.encode(speech)
 
-        seconds = self.codec.spec.frame_rate and codes.size(0) / self.codec.spec.frame_rate
+        seconds = codes.size(0) / self.codec.spec.frame_rate
 
         side_languages = [source if slot.side == "source" else target for slot in template.slots]
 
@@ -232,8 +247,6 @@ class SpeechTranslator:
 
         :raises UserInputError: there are no samples, or some are not finite.
         """
-        from torchaudio.functional import resample
-
         wave = speech.wave.float()
 
         wave = wave.mean(dim=0) if wave.dim() == 2 else wave
@@ -245,6 +258,12 @@ class SpeechTranslator:
             raise UserInputError("the audio holds samples that are not finite")
 
         wave = resample(wave, speech.sample_rate, self.codec.spec.sample_rate)
+
+        peak = float(wave.abs().max())
+
+        # Recordings come at any level; codec and model know the levels of their training data.
+        if peak > 0 and not _LEVELS[0] <= peak <= _LEVELS[1]:
+            wave = wave * (_LEVEL / peak)
 
         codes: Tensor = self.codec.encode(wave[None, None])[0]
 

@@ -15,13 +15,13 @@ DEMO_SHARDS_FAMILY: Final = "codec_s2st_demo_shards"
 
 @dataclass(kw_only=True, frozen=True)
 class DemoShardsConfig:
-    num_pairs: int = 30_000
+    num_pairs: int = 20_000
     """The number of spoken sentence pairs to train on."""
 
     num_valid_pairs: int = 200
     """The number of spoken sentence pairs to validate on."""
 
-    num_text_pairs: int = 60_000
+    num_text_pairs: int = 40_000
     """The number of sentence pairs without speech to train on."""
 
     seed: int = 1

@@ -1,0 +1,89 @@
+"""``codec-s2st translate``: one recording or many, in this process."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code: 0, or 2 if a recording of many could not be translated."""
+    parser = ArgumentParser(
+        prog="codec-s2st translate",
+        description="Translate a recording to a recording; or a folder of recordings, or a manifest, to a folder.",
+    )
+
+    parser.add_argument("input", metavar="IN", type=Path, help="a wav, flac or ogg file, a folder of them, or a manifest")
+    parser.add_argument("output", metavar="OUT", type=Path, help="the file (.wav, .flac, .ogg; .txt), or folder, to write")
+    parser.add_argument("--model", default="demo_s2st", help="a model card, a card file, or a published folder")
+    parser.add_argument("--task", help="s2st, s2tt or asr (default: the first one that the model was trained for)")
+    parser.add_argument("--source", metavar="LANG", help="the language spoken, such as spa")
+    parser.add_argument("--target", metavar="LANG", help="the language wanted, such as eng")
+    parser.add_argument("--batch-size", type=int, default=8, help="recordings at once (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a recording")
+
+    args = parser.parse_args(argv)
+
+    from codec_s2st.errors import CodecS2STError, UserInputError
+
+    if args.batch_size < 1:
+        raise UserInputError(f"--batch-size is {args.batch_size}, but must be at least 1")
+
+    # Before the model is loaded, which takes seconds.
+    if not args.input.exists():
+        raise UserInputError(f"'{args.input}' does not exist")
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from codec_s2st.recipes.translate.files import TranslateJob, find_jobs, translate_files
+    from codec_s2st.translator import SpeechTranslator
+
+    translator = SpeechTranslator.from_card(args.model)
+
+    jobs = find_jobs(args.input, args.output, args.task or translator.tasks[0])
+
+    many = args.input.is_dir() or args.input.suffix.lower() == ".parquet"
+
+    num_errors = 0
+
+    with Progress(console=Console(stderr=True), disable=len(jobs) == 1, transient=True) as progress:
+        bar = progress.add_task("translate", total=len(jobs))
+
+        def on_error(job: TranslateJob, ex: CodecS2STError) -> None:
+            nonlocal num_errors
+
+            if not many:
+                raise ex
+
+            num_errors += 1
+
+            progress.advance(bar)
+
+            print(f"codec-s2st: left out: {ex}", file=sys.stderr)
+
+        for result in translate_files(
+            translator,
+            jobs,
+            task=args.task,
+            source_lang=args.source,
+            target_lang=args.target,
+            batch_size=args.batch_size,
+            on_error=on_error,
+        ):
+            progress.advance(bar)
+
+            if args.json:
+                print(result.to_json(), flush=True)
+            else:
+                print(f"{result.output}{'' if result.text is None else ': ' + result.text}", flush=True)
+
+            if not result.finished:
+                print(f"codec-s2st: warning: the output for {result.input} was cut at its largest length", file=sys.stderr)
+
+    if num_errors:
+        raise UserInputError(f"{num_errors} of {len(jobs)} recordings could not be translated")
+
+    return 0
