@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -18,7 +17,7 @@ from codec_s2st.data.templates import TaskTemplate, condition_segment, find_temp
 from codec_s2st.data.text import TextTokenizer, load_text_tokenizer
 from codec_s2st.errors import UserInputError, unknown_name
 from codec_s2st.generation.generator import GenerationOptions, GenerationRequest, SegmentGenerator
-from codec_s2st.model_cards import find_model_card
+from codec_s2st.model_cards import card_strings, find_model_card
 from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
 from codec_s2st.models.codec_lm.model import CodecLM
 from codec_s2st.tokens.compatibility import VocabularyFingerprint
@@ -127,9 +126,9 @@ class SpeechTranslator:
         if tokenizer.hash != fingerprint.tokenizer_hash:
             raise UserInputError(f"{where} was trained with another version of tokenizer '{tokenizer.name}'")
 
-        tasks = card.field("tasks").as_(list[str]) if card.has_field("tasks") else ["s2st"]
+        tasks = card_strings(card, "tasks") or ["s2st"]
 
-        pairs = card.field("languages").as_(list[str]) if card.has_field("languages") else []
+        pairs = card_strings(card, "languages")
 
         languages = [(pair.partition("-")[0], pair.partition("-")[2]) for pair in pairs]
 
@@ -252,7 +251,9 @@ class SpeechTranslator:
         wave = wave.mean(dim=0) if wave.dim() == 2 else wave
 
         if wave.dim() != 1 or wave.numel() == 0:
-            raise UserInputError(f"the audio must be of shape [N] or [C, N] with samples, but is {list(speech.wave.shape)}")
+            raise UserInputError(
+                f"the audio must be of shape [N] or [C, N] with samples, but is {list(speech.wave.shape)}"
+            )
 
         if not bool(torch.isfinite(wave).all()):
             raise UserInputError("the audio holds samples that are not finite")
@@ -281,5 +282,3 @@ class SpeechTranslator:
         wave = self.codec.decode(ids.T[None])[0, 0].clamp(-1.0, 1.0)
 
         return Translation(waveform=wave, sample_rate=sample_rate, codes=ids, text=None, finished=finished)
-
-

@@ -1,0 +1,133 @@
+"""Finds the card of a translation model: by name, in a card file, or in a published folder; and hashes its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fairseq2.assets import AssetCard, AssetDownloadManager, AssetStore
+from fairseq2.runtime.dependency import get_dependency_resolver
+
+from codec_s2st.cards import CardEntry, read_cards
+from codec_s2st.codecs.weights import hash_weights, safetensors_files
+from codec_s2st.errors import UserInputError, unknown_name
+from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
+from codec_s2st.share import card_name
+
+_HINT = "see: codec-s2st ls --kind cards"
+
+
+def find_model_card(model: str) -> AssetCard:
+    """Returns the card that ``model`` names.
+
+    :param model: The name of a card (our prefix may be left out), a card file (``.yaml``), or a folder that holds one
+        card of a translation model, as ``codec-s2st publish`` writes it. Paths in a card are relative to its file.
+
+    :raises UserInputError: it is none of these, or the card is not a translation model's.
+    """
+    path = Path(model).expanduser()
+
+    if "/" in model or path.suffix in (".yaml", ".yml"):
+        card = _card_of_path(path)
+    else:
+        store = get_dependency_resolver().resolve(AssetStore)
+
+        found = store.maybe_retrieve_card(model) or store.maybe_retrieve_card(card_name(model))
+
+        if found is None and path.is_dir():
+            found = _card_of_path(path)
+
+        if found is None:
+            raise unknown_name("model card", model, store.asset_names, hint=_HINT)
+
+        card = found
+
+    family = card.maybe_get_field("model_family")
+
+    if family is None or family.value != CODEC_LM_FAMILY:
+        raise UserInputError(f"card '{card.name}' is not a translation model", hint=_HINT)
+
+    return card
+
+
+def card_strings(card: AssetCard, field: str) -> list[str]:
+    """Returns a list of strings that a card may hold; it is empty where the card says nothing.
+
+    :raises UserInputError: the field is something else.
+    """
+    found = card.maybe_get_field(field)
+
+    if found is None:
+        return []
+
+    if not isinstance(found.value, list) or not all(isinstance(item, str) for item in found.value):
+        raise UserInputError(f"field `{field}` of card '{card.name}' must be a list of strings, but is {found.value!r}")
+
+    return found.value
+
+
+def hash_model(card: AssetCard) -> str:
+    """Returns the SHA-256 that identifies the weights of a card, in hex.
+
+    :raises UserInputError: there is nothing where the card says that its checkpoint is.
+    """
+    uri = card.field("checkpoint").as_uri()
+
+    if uri.scheme == "file":
+        path = uri.to_path()
+    else:
+        path = get_dependency_resolver().resolve(AssetDownloadManager).download_model(uri)
+
+    files = safetensors_files(path)
+
+    if not files:
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+    if not files or not all(file.is_file() for file in files):
+        raise UserInputError(f"the checkpoint '{path}' of card '{card.name}' does not exist")
+
+    return hash_weights(files)
+
+
+def _card_of_path(path: Path) -> AssetCard:
+    if not path.exists():
+        raise UserInputError(f"model '{path}' does not exist", hint="give a card's name, a card file or its folder")
+
+    if not path.is_dir():
+        cards = read_cards(path)
+    else:
+        # Cards of a codec or a tokenizer may have been put beside the model's.
+        files = sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml") and file.is_file())
+
+        cards = [card for file in files for card in read_cards(file)]
+
+        cards = [card for card in cards if card.metadata.get("model_family") == CODEC_LM_FAMILY]
+
+    if len(cards) != 1:
+        raise UserInputError(
+            f"'{path}' holds {len(cards) or 'no'} card{'s' if len(cards) > 1 else ''} of a translation model, not one",
+            hint="name the card's file",
+        )
+
+    return _to_asset_card(cards[0])
+
+
+def _to_asset_card(entry: CardEntry) -> AssetCard:
+    metadata = {key: value for key, value in entry.metadata.items() if key != "name"}
+
+    metadata["__base_path__"] = entry.file.absolute().parent
+
+    metadata["__source__"] = f"path:{entry.file}"
+
+    base = metadata.get("base")
+
+    if base is None:
+        return AssetCard(entry.name, metadata)
+
+    store = get_dependency_resolver().resolve(AssetStore)
+
+    base_card = store.maybe_retrieve_card(base) if isinstance(base, str) else None
+
+    if base_card is None:
+        raise unknown_name(f"base of card '{entry.name}' in {entry.file}", str(base), store.asset_names, hint=_HINT)
+
+    return AssetCard(entry.name, metadata, base_card)
