@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codec_s2st.demo.utterances import DemoUtterance as DemoUtterance
+from codec_s2st.demo.utterances import iter_demo_utterances as iter_demo_utterances
 from codec_s2st.errors import UserInputError
 
 if TYPE_CHECKING:
@@ -99,7 +101,6 @@ def _write_speech(out: Path, split: str, num: int, seed: int, jobs: int, quiet: 
     from rich.progress import Progress
 
     from codec_s2st.demo.espeak import SAMPLE_RATE
-    from codec_s2st.demo.utterances import iter_demo_utterances
 
     rows: list[ManifestRow] = []
 

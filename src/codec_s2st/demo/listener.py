@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -46,24 +46,28 @@ class _Listener:
 
         model = Path(get_model_path()) / "en-us"
 
-        with TemporaryDirectory(prefix="codec-s2st-") as folder:
-            lexicon = Path(folder) / "words.dict"
-            grammar = Path(folder) / f"demo.{kind}"
+        # Lives as long as we do.
+        self._folder = TemporaryDirectory(prefix="codec-s2st-")
 
-            # A small dictionary loads in no time.
-            lexicon.write_text("".join(_dictionary_lines(model / "cmudict-en-us.dict", words)))
+        lexicon = Path(self._folder.name) / "words.dict"
+        grammar = Path(self._folder.name) / f"demo.{kind}"
 
-            grammar.write_text("".join(lines))
+        # A small dictionary loads in no time.
+        lexicon.write_text("".join(_dictionary_lines(model / "cmudict-en-us.dict", words)))
 
-            self._decoder = Decoder(
+        grammar.write_text("".join(lines))
+
+        def make_decoder() -> Any:
+            return Decoder(
                 hmm=str(model / "en-us"),
                 dict=str(lexicon),
-                # By utterance: what was heard before must not matter.
                 cmn="batch",
                 loglevel="FATAL",
                 **{kind: str(grammar)},
                 **options,
             )
+
+        self._make_decoder = make_decoder
 
     def transcribe(self, wave: NDArray[np.float32], sample_rate: int) -> str:
         """Returns what is heard in ``wave``: lower-case words, or an empty text.
@@ -88,17 +92,23 @@ class _Listener:
 
         pcm = (np.clip(padded, -1.0, 1.0) * 32767).astype("<i2")
 
-        self._decoder.start_utt()
-        self._decoder.process_raw(pcm.tobytes(), no_search=False, full_utt=True)
-        self._decoder.end_utt()
+        # A new one (0.1 s), since a used one hears a little differently: what was heard before must not matter.
+        decoder = self._make_decoder()
 
-        hypothesis = self._decoder.hyp()
+        decoder.start_utt()
+        decoder.process_raw(pcm.tobytes(), no_search=False, full_utt=True)
+        decoder.end_utt()
+
+        hypothesis = decoder.hyp()
 
         return "" if hypothesis is None else str(hypothesis.hypstr)
 
 
 class ConstrainedListener(_Listener):
-    """Hears the English sentences of the demo world's grammar and nothing else."""
+    """Hears the English sentences of the demo world's grammar and nothing else.
+
+    Where it does not understand the end, it returns the beginning of a sentence.
+    """
 
     def __init__(self) -> None:
         """

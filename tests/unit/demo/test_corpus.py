@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("espeakng_loader")
+
+from codec_s2st.cli import main as cli_main
+from codec_s2st.data.manifest import read_manifest
+from codec_s2st.demo.corpus import iter_demo_utterances, write_corpus
+from codec_s2st.demo.espeak import HELD_OUT_VOICES, SOURCE_VOICES
+from codec_s2st.demo.grammar import sample_pairs
+from codec_s2st.errors import UserInputError
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_same_seed_same_bytes_whatever_the_jobs(tmp_path: Path) -> None:
+    for name, jobs in (("a", 1), ("b", 3)):
+        write_corpus(tmp_path / name, split="train", num=10, text_only=5, seed=3, jobs=jobs)
+
+    write_corpus(tmp_path / "c", split="train", num=10, text_only=5, seed=4)
+
+    assert _files(tmp_path / "a") == _files(tmp_path / "b")
+    assert _files(tmp_path / "a") != _files(tmp_path / "c")
+
+
+def test_manifest_describes_the_files(tmp_path: Path) -> None:
+    frame = read_manifest(write_corpus(tmp_path, split="train", num=6, text_only=4, seed=1))
+
+    assert len(frame) == 10
+
+    pairs = sample_pairs("train", 6, seed=1)
+
+    for row, pair in zip(frame.head(6).iter_rows(named=True), pairs, strict=True):
+        assert (row["id"], row["source_text"], row["target_text"]) == (pair.id, pair.spa, pair.eng)
+
+        for side in ("source", "target"):
+            info = soundfile.info(tmp_path / row[f"{side}_audio"])
+
+            assert (info.samplerate, info.channels, info.subtype) == (16_000, 1, "PCM_16")
+            assert info.duration == row[f"{side}_seconds"]
+
+    for row in frame.tail(4).iter_rows(named=True):
+        assert row["source_audio"] is row["target_audio"] is row["source_speaker"] is None
+        assert row["source_text"] and row["target_text"]
+
+    assert {path.name for path in (tmp_path / "wav").iterdir()} == {
+        f"{pair.id}.{lang}.wav" for pair in pairs for lang in ("spa", "eng")
+    }
+
+
+def test_unseen_voices_are_unseen() -> None:
+    seen = {u.source_speaker for u in iter_demo_utterances("test", 60, seed=1)}
+    unseen = {u.source_speaker for u in iter_demo_utterances("test-unseen-voice", 20, seed=1)}
+
+    assert seen == {voice.name for voice in SOURCE_VOICES}
+    assert unseen == {voice.name for voice in HELD_OUT_VOICES}
+
+
+def test_iterator_can_be_left_early_and_does_not_depend_on_jobs() -> None:
+    one = iter_demo_utterances("valid", 40, seed=2)
+    two = iter_demo_utterances("valid", 40, seed=2, jobs=2)
+
+    for _ in range(5):
+        first, second = next(one), next(two)
+
+        assert first.pair == second.pair
+        assert np.array_equal(first.source, second.source)
+        assert np.array_equal(first.target, second.target)
+
+    two.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": "tset"}, "did you mean 'test'"),
+        ({"num": -1}, "nothing to write"),
+        ({"num": 0}, "nothing to write"),
+        ({"jobs": 0}, "number of jobs is 0"),
+        ({"split": "test", "text_only": 3}, "only the split 'train'"),
+    ],
+)
+def test_bad_arguments_are_refused(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    arguments: dict[str, object] = {"split": "train", "num": 1, "seed": 1, **options}
+
+    with pytest.raises(UserInputError, match=message):
+        write_corpus(tmp_path / "out", **arguments)  # type: ignore[arg-type]
+
+    assert not (tmp_path / "out" / "manifest.parquet").exists()
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["demo-corpus", str(tmp_path / "out"), "--split", "test", "--num", "2", "--seed", "7"]
+
+    assert cli_main(arguments) == 0
+
+    assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "manifest.parquet")
+
+
+def test_command_with_a_bad_folder_prints_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+
+    assert cli_main(["demo-corpus", str(tmp_path / "file" / "out"), "--split", "test", "--num", "1"]) == 2
+
+    error = capsys.readouterr().err
+
+    assert error.count("\n") == 1
+    assert "cannot be written" in error

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from codec_s2st.demo.espeak import (
+    HELD_OUT_VOICES,
+    SAMPLE_RATE,
+    SOURCE_VOICES,
+    TARGET_VOICES,
+    Voice,
+    synthesise,
+)
+from codec_s2st.errors import UserInputError
+
+pytest.importorskip("espeakng_loader")
+
+_ALL_VOICES = SOURCE_VOICES + HELD_OUT_VOICES + TARGET_VOICES
+
+
+def test_there_are_enough_voices_and_held_out_ones_are_apart() -> None:
+    assert len(SOURCE_VOICES) >= 8
+    assert len(HELD_OUT_VOICES) >= 2
+    assert len(TARGET_VOICES) == 2
+    assert len({voice.name for voice in _ALL_VOICES}) == len(_ALL_VOICES)
+    assert len({voice.espeak_id for voice in _ALL_VOICES}) == len(_ALL_VOICES)
+
+
+@pytest.mark.parametrize("voice", _ALL_VOICES, ids=lambda voice: voice.name)
+def test_every_voice_speaks_and_repeats_itself(voice: Voice) -> None:
+    wave = synthesise("la casa roja", voice, seed=3)
+
+    # Something else in between: no state may leak.
+    synthesise("otra cosa muy distinta", voice, speed_wpm=300, pitch=90, seed=8)
+
+    again = synthesise("la casa roja", voice, seed=3)
+
+    assert wave.dtype == np.float32
+    assert 0.4 * SAMPLE_RATE < wave.size < 3 * SAMPLE_RATE
+    assert np.abs(wave).max() == pytest.approx(0.7, abs=1e-3)
+    assert wave.tobytes() == again.tobytes()
+
+
+def test_voices_differ() -> None:
+    waves = {synthesise("la casa roja", voice).tobytes() for voice in _ALL_VOICES}
+
+    assert len(waves) == len(_ALL_VOICES)
+
+
+def test_another_process_gives_the_same_bytes() -> None:
+    code = (
+        "import sys; from codec_s2st.demo.espeak import *;"
+        "sys.stdout.buffer.write(synthesise('la casa roja', SOURCE_VOICES[4], seed=5).tobytes())"
+    )
+
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+
+    assert output == synthesise("la casa roja", SOURCE_VOICES[4], seed=5).tobytes()
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    texts = [f"número {i}" for i in range(40)]
+
+    expected = [synthesise(text, SOURCE_VOICES[0]).tobytes() for text in texts]
+
+    with ThreadPoolExecutor(4) as pool:
+        actual = list(pool.map(lambda text: synthesise(text, SOURCE_VOICES[0]).tobytes(), texts))
+
+    assert actual == expected
+
+
+def test_little_silence_is_kept_at_the_ends() -> None:
+    wave = synthesise("sopa", TARGET_VOICES[0])
+
+    loud = np.flatnonzero(np.abs(wave) > 0.01)
+
+    # 40 ms, more or less: what is loud is told by the level before the peak is set.
+    assert loud[0] <= 0.05 * SAMPLE_RATE
+    assert wave.size - loud[-1] <= 0.05 * SAMPLE_RATE
+
+
+def test_speed_and_pitch_matter() -> None:
+    voice = SOURCE_VOICES[0]
+
+    slow = synthesise("la casa roja es grande", voice, speed_wpm=120)
+    fast = synthesise("la casa roja es grande", voice, speed_wpm=260)
+
+    assert slow.size > 1.4 * fast.size
+
+    low = synthesise("la casa roja es grande", voice, pitch=10)
+    high = synthesise("la casa roja es grande", voice, pitch=90)
+
+    assert _fundamental(high) > 1.2 * _fundamental(low)
+
+
+def _fundamental(wave: np.ndarray) -> float:
+    """Returns the median pitch in Hz of voiced frames, by autocorrelation."""
+    pitches = []
+
+    for begin in range(0, wave.size - 1024, 512):
+        frame = wave[begin : begin + 1024]
+
+        if np.abs(frame).max() < 0.2:
+            continue
+
+        correlation = np.correlate(frame, frame, "full")[1023:]
+
+        pitches.append(SAMPLE_RATE / (50 + int(np.argmax(correlation[50:300]))))
+
+    return float(np.median(pitches))
+
+
+@pytest.mark.parametrize(
+    ("text", "voice", "options", "message"),
+    [
+        ("hola", Voice(name="x", espeak_id="xx-nowhere", language="spa"), {}, "no voice 'xx-nowhere'"),
+        ("", SOURCE_VOICES[0], {}, "says nothing"),
+        ("hola", SOURCE_VOICES[0], {"speed_wpm": 20}, "speed_wpm is 20"),
+        ("hola", SOURCE_VOICES[0], {"pitch": 100}, "pitch is 100"),
+    ],
+)
+def test_bad_input_is_refused(text: str, voice: Voice, options: dict[str, int], message: str) -> None:
+    with pytest.raises(UserInputError, match=message):
+        synthesise(text, voice, **options)
+
+
+def test_missing_wheel_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    from codec_s2st.demo import espeak
+
+    monkeypatch.setattr(espeak, "_idle", [])
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+
+    with pytest.raises(UserInputError, match=r"codec-s2st\[demo\]"):
+        synthesise("hola", SOURCE_VOICES[0])
