@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast, final
+from typing import Any, TypeAlias, cast, final
 
 import numpy as np
 from fairseq2.datasets import DataReader
@@ -16,6 +16,9 @@ from codec_s2st.data.mixture import Mixture, TaskSource
 from codec_s2st.data.templates import LossPolicy, TextEncoder, render
 from codec_s2st.errors import UserInputError
 from codec_s2st.tokens.sequence import SequenceBuilder, TokenSequence
+
+Example: TypeAlias = tuple[TokenSequence, str, str, int]
+"""A sequence, its task's name, its row's id, and the number of codec frames in it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class BatchMaker:
     max_seq_len: int
     """Longer sequences are left out, and counted."""
 
-    def render(self, source: TaskSource, position: int) -> tuple[TokenSequence, str, str, int]:
+    def render(self, source: TaskSource, position: int) -> Example:
         row = source.row(position)
 
         sequence = render(source.template, row, self.builder, self.encode_text, self.loss)
@@ -42,6 +45,25 @@ class BatchMaker:
         codes = (slot.of(row).codes for slot in source.template.slots if slot.modality.value == "speech")
 
         return sequence, source.name, row.id, sum(len(item) for item in codes if item is not None)
+
+    def leave_out_long(self, examples: Sequence[Example]) -> list[Example]:
+        """Returns the examples of at most ``max_seq_len`` steps; the others are counted in the log.
+
+        :raises UserInputError: none is short enough.
+        """
+        kept = [example for example in examples if len(example[0]) <= self.max_seq_len]
+
+        if len(kept) < len(examples):
+            num_left_out, longest = len(examples) - len(kept), max(len(example[0]) for example in examples)
+
+            log.warning("{} of {} examples are longer than {} steps and left out; the longest has {}.", num_left_out, len(examples), self.max_seq_len, longest)  # fmt: skip  # noqa: E501
+
+        if not kept:
+            raise UserInputError(
+                f"every sequence is longer than {self.max_seq_len} steps", hint="raise `data.max_seq_len`"
+            )
+
+        return kept
 
     def group(self, lengths: Sequence[int], *, multiple: int = 1) -> list[list[int]]:
         """Returns groups of indices into ``lengths`` that fit into ``max_batch_steps`` each, short ones first.
@@ -73,8 +95,8 @@ class BatchMaker:
 
         return groups
 
-    def collate(self, examples: Sequence[tuple[TokenSequence, str, str, int]]) -> SpeechTextBatch:
-        sequences, tasks, row_ids, num_frames = zip(*examples)
+    def collate(self, examples: Sequence[Example]) -> SpeechTextBatch:
+        sequences, tasks, row_ids, num_frames = zip(*examples, strict=True)
 
         pad = self.builder.vocabulary.pad
 
@@ -154,17 +176,7 @@ class MixtureReader(DataReader[SpeechTextBatch]):
 
         draws = self._mixture.draw(self._block, self._block_size, self._drawn)
 
-        examples = [maker.render(self._mixture.sources[source], position) for source, position in draws]
-
-        kept = [example for example in examples if len(example[0]) <= maker.max_seq_len]
-
-        if len(kept) < len(examples):
-            longest = max(len(example[0]) for example in examples)
-
-            log.warning("{} of {} examples are longer than {} steps and left out (the longest has {} steps).", len(examples) - len(kept), len(examples), maker.max_seq_len, longest)  # fmt: skip
-
-        if not kept:
-            raise UserInputError(f"every sequence is longer than {maker.max_seq_len} steps")
+        kept = maker.leave_out_long([maker.render(self._mixture.sources[source], i) for source, i in draws])
 
         groups = maker.group([len(example[0]) for example in kept], multiple=stride)
 
@@ -201,14 +213,22 @@ class MixtureReader(DataReader[SpeechTextBatch]):
 
 @final
 class SourceReader(DataReader[SpeechTextBatch]):
-    """Reads one source once, in order of length; for validation. Ranks that have no batch left get empty lists."""
+    """Reads one source once, in order of length; for validation.
+
+    The batches are dealt to the ranks in turn. Where there are fewer examples than ranks, some ranks get empty lists.
+    """
 
     def __init__(
         self, source: TaskSource, maker: BatchMaker, *, max_examples: int, rank: int = 0, world_size: int = 1
     ) -> None:
-        examples = [maker.render(source, i) for i in range(min(max_examples, len(source)))]
+        examples = maker.leave_out_long([maker.render(source, i) for i in range(min(max_examples, len(source)))])
 
-        groups = maker.group([len(example[0]) for example in examples])
+        lengths = [len(example[0]) for example in examples]
+
+        groups = maker.group(lengths)
+
+        if -(-len(groups) // world_size) * world_size <= len(examples):
+            groups = maker.group(lengths, multiple=world_size)
 
         batches = [[maker.collate([examples[i] for i in group])] for group in groups[rank::world_size]]
 
@@ -223,7 +243,8 @@ class SourceReader(DataReader[SpeechTextBatch]):
 
     @override
     def __next__(self) -> list[SpeechTextBatch]:
-        return next(self._iterator)
+        # fairseq2 takes the batches out of the list, which is needed again at the next validation.
+        return list(next(self._iterator))
 
     @override
     def reset(self) -> None:
