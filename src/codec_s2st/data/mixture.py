@@ -28,6 +28,11 @@ class MixtureEntry:
     reverse: bool = False
     """If ``True``, source and target are exchanged: English to Spanish from a Spanish-English corpus."""
 
+    @property
+    def name(self) -> str:
+        """The name for metrics: ``asr``, or ``asr-reverse``."""
+        return f"{self.task}-reverse" if self.reverse else self.task
+
 
 @dataclass(frozen=True)
 class TaskSource:

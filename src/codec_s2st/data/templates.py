@@ -54,6 +54,10 @@ class TaskTemplate:
     def slots(self) -> tuple[Slot, ...]:
         return (self.target,) if self.prompt is None else (self.prompt, self.target)
 
+    def slots_in_loss(self, loss: LossPolicy) -> tuple[Slot, ...]:
+        """The segments that are to be predicted."""
+        return self.slots if loss == "all" else (self.target,)
+
 
 def _template(name: str, prompt: tuple[Modality, SideName] | None, target: tuple[Modality, SideName]) -> TaskTemplate:
     return TaskTemplate(name, None if prompt is None else Slot(*prompt), Slot(*target))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import final
 
@@ -25,7 +26,7 @@ from typing_extensions import override
 from codec_s2st.codecs.codec import load_codec
 from codec_s2st.data.dataset import SHARDS_FAMILY, DataSection, SpeechTextDataset
 from codec_s2st.data.reader import BatchMaker
-from codec_s2st.data.templates import LossPolicy
+from codec_s2st.data.templates import LossPolicy, find_template
 from codec_s2st.data.text import load_text_tokenizer
 from codec_s2st.errors import UserInputError
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
@@ -114,15 +115,16 @@ class SpeechTextTrainRecipe(Recipe):
 
         model = context.get_data_parallel_model()
 
-        tasks = [f"{entry.task}-reverse" if entry.reverse else entry.task for entry in config.data.mixture]
+        tasks = {entry.name: find_template(entry.task) for entry in config.data.mixture}
 
-        metrics = LossMetrics(codec.spec.num_streams, list(dict.fromkeys(tasks)))
+        def make_metrics(names: Sequence[str]) -> LossMetrics:
+            modalities = {slot.modality for name in names for slot in tasks[name].slots_in_loss(self._loss)}
 
-        unit = CodecLMTrainUnit(model, metrics, codec.spec)
+            return LossMetrics(codec.spec.num_streams, names, modalities)
 
-        valid_units = [
-            CodecLMEvalUnit(model, name, LossMetrics(codec.spec.num_streams, [name])) for name in valid_readers
-        ]
+        unit = CodecLMTrainUnit(model, make_metrics(list(tasks)), codec.spec)
+
+        valid_units = [CodecLMEvalUnit(model, name, make_metrics([name])) for name in valid_readers]
 
         return context.create_trainer(unit, reader, valid_units, list(valid_readers.values()))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Collection, MutableMapping, Sequence
 from typing import final
 
 import torch
@@ -17,8 +17,21 @@ from typing_extensions import override
 from codec_s2st.data.batch import SpeechTextBatch
 from codec_s2st.errors import DivergedError
 from codec_s2st.models.codec_lm.heads import CodecLMLoss
+from codec_s2st.tokens.sequence import Modality
 from codec_s2st.tokens.streams import StreamSpec
 from codec_s2st.tokens.units import Frames
+
+
+class MeanOrNothing(Mean):
+    """A mean that is not a number, instead of 0, while nothing has been added to it."""
+
+    weighted_sum: Tensor
+    weights: Tensor
+
+    @override
+    @torch.inference_mode()
+    def compute(self) -> Tensor:
+        return self.weighted_sum / self.weights
 
 
 @final
@@ -26,16 +39,32 @@ class LossMetrics:
     """Adds the losses of batches to a metric bag: in all, by stream, and by task.
 
     Names: ``loss`` (nats a step, streams summed), ``loss/text`` and ``loss/stream_<q>`` (nats a target), and
-    ``loss/task_<task>`` (nats a step).
+    ``loss/task_<task>`` (nats a step). ``loss/stream_0`` counts the boundaries of segments too. The bag always holds
+    every name, so that a run can be resumed with another choice of what is published.
     """
 
-    def __init__(self, num_streams: int, tasks: Sequence[str]) -> None:
+    def __init__(self, num_streams: int, tasks: Sequence[str], modalities: Collection[Modality]) -> None:
+        """
+        :param modalities: Those of the segments in the loss; the others' metrics are not published.
+        """
         self._streams = ["loss/text", *(f"loss/stream_{stream}" for stream in range(num_streams))]
         self._tasks = list(tasks)
 
+        self._hidden: list[str] = []
+
+        if Modality.TEXT not in modalities:
+            self._hidden += self._streams[:1]
+
+        if Modality.SPEECH not in modalities:
+            self._hidden += self._streams[1:]
+
+    @property
+    def _means(self) -> list[str]:
+        return ["loss", *self._streams, *(f"loss/task_{task}" for task in self._tasks)]
+
     def prepare(self, bag: MetricBag) -> None:
-        for name in ("loss", *self._streams, *(f"loss/task_{task}" for task in self._tasks)):
-            bag.add(name, Mean())
+        for name in self._means:
+            bag.add(name, MeanOrNothing())
 
         for name in ("num_examples", "num_elements", "padding"):
             bag.add(name, Sum())
@@ -46,17 +75,27 @@ class LossMetrics:
 
         bag.get("loss", Mean).update(loss.total.detach() / max(num_targets, 1), weight=num_targets)
 
-        for name, total, count in zip(self._streams, loss.stream_sums.tolist(), loss.stream_counts.tolist()):
+        stream_sums, stream_counts = loss.stream_sums.tolist(), loss.stream_counts.tolist()
+
+        for name, total, count in zip(self._streams, stream_sums, stream_counts, strict=True):
             if count:
                 bag.get(name, Mean).update(torch.tensor(total / count), weight=count)
 
-        for task, total, count in zip(batch.tasks, loss.row_sums.tolist(), loss.row_counts.tolist()):
+        for task, total, count in zip(batch.tasks, loss.row_sums.tolist(), loss.row_counts.tolist(), strict=True):
             if count:
                 bag.get(f"loss/task_{task}", Mean).update(torch.tensor(total / count), weight=count)
 
         bag.get("num_examples", Sum).update(batch.batch_size)
         bag.get("num_elements", Sum).update(batch.num_steps)
         bag.get("padding", Sum).update(batch.ids.size(0) * batch.ids.size(1) - batch.num_steps)
+
+    def remove_empty(self, values: MutableMapping[str, object]) -> None:
+        """Removes what is not published, and means of nothing, such as that of a task that was not drawn."""
+        for name in self._means:
+            value = values[name]
+
+            if name in self._hidden or (isinstance(value, Tensor) and bool(value.isnan())):
+                del values[name]
 
 
 @final
@@ -83,8 +122,10 @@ class CodecLMTrainUnit(TrainUnit[SpeechTextBatch]):
         loss: CodecLMLoss = self._model(batch.ids, loss_mask=batch.loss_mask).loss
 
         if not torch.isfinite(loss.total):
+            row_ids = ", ".join(batch.row_ids[:4])
+
             raise DivergedError(
-                f"the loss is {float(loss.total)} on a batch of {batch.batch_size} ({', '.join(batch.row_ids[:4])}, ..)",
+                f"the loss is {float(loss.total)} on a batch of {batch.batch_size} ({row_ids}, ..)",
                 hint="lower `optimizer.config.lr`, or start again from an earlier checkpoint",
             )
 
@@ -106,6 +147,8 @@ class CodecLMTrainUnit(TrainUnit[SpeechTextBatch]):
 
         self._published_at = now
 
+        self._metrics.remove_empty(values)
+
 
 @final
 class CodecLMEvalUnit(EvalUnit[SpeechTextBatch]):
@@ -125,6 +168,10 @@ class CodecLMEvalUnit(EvalUnit[SpeechTextBatch]):
         loss = self._model(batch.ids, loss_mask=batch.loss_mask).loss
 
         self._metrics.update(batch, loss, metric_bag)
+
+    @override
+    def process_metric_values(self, values: MutableMapping[str, object]) -> None:
+        self._metrics.remove_empty(values)
 
     @property
     @override
