@@ -37,7 +37,9 @@ def find_model_card(model: str) -> AssetCard:
             found = _card_of_path(path)
 
         if found is None:
-            raise unknown_name("model card", model, store.asset_names, hint=_HINT)
+            known = [asset.partition("@")[0] for asset in store.asset_names]
+
+            raise unknown_name("model card", model, known, hint=_HINT)
 
         card = found
 

@@ -62,7 +62,9 @@ def load_text_tokenizer(name: str) -> TextTokenizer:
     card = store.maybe_retrieve_card(card_name(name)) or store.maybe_retrieve_card(name)
 
     if card is None:
-        raise unknown_name("tokenizer card", name, store.asset_names, hint="codec-s2st ls --kind cards")
+        known = [asset.partition("@")[0] for asset in store.asset_names]
+
+        raise unknown_name("tokenizer card", name, known, hint="codec-s2st ls --kind cards")
 
     try:
         uri = card.field("tokenizer").as_uri()

@@ -97,7 +97,9 @@ def _from_card(name: str) -> InitialModel:
     card = store.maybe_retrieve_card(card_name(name)) or store.maybe_retrieve_card(name)
 
     if card is None:
-        raise unknown_name("model card", name, store.asset_names, hint="codec-s2st ls --kind cards")
+        known = [asset.partition("@")[0] for asset in store.asset_names]
+
+        raise unknown_name("model card", name, known, hint="codec-s2st ls --kind cards")
 
     field = card.maybe_get_field("model_family")
 
@@ -140,7 +142,8 @@ def read_run(run: Path) -> tuple[CodecLMConfig, Path]:
     :raises UserInputError: the run has no checkpoint, or its metadata cannot be read.
     """
     from fairseq2.utils.structured import StructureError, ValueConverter
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     checkpoints = run / "checkpoints"
 
