@@ -19,8 +19,10 @@ def register(container: DependencyContainer) -> None:
     def compile_model(model: CodecLM, *args: object, **kwargs: object) -> None:
         model.decoder.compile_layerwise(*args, **kwargs)
 
-    def apply_ac(model: CodecLM, every_nth_layer: int) -> None:
-        apply_layerwise_ac(model.decoder.layers, every_nth_layer)  # type: ignore[arg-type]
+    def apply_ac(model: CodecLM, every_nth_layer: int) -> CodecLM:
+        apply_layerwise_ac(model.decoder.layers, every_nth_layer)
+
+        return model
 
     register_model_family(
         container,

@@ -16,7 +16,7 @@ def apply_fsdp_to_codec_lm(model: CodecLM, granularity: str, wrapper: FSDPWrappe
     :raises NotSupportedError: ``granularity`` is neither.
     """
     if granularity == "layer":
-        apply_layerwise_fsdp(model.decoder.layers, wrapper)  # type: ignore[arg-type]
+        apply_layerwise_fsdp(model.decoder.layers, wrapper)
 
         return model
 

@@ -17,8 +17,8 @@ _TEXT_HEAD = "final_proj.weight"
 def convert_codec_lm_state_dict(state_dict: dict[str, object], config: CodecLMConfig) -> dict[str, object]:
     """Returns the state of a codec_lm model from ours (as it is) or from a textual LLM's (grown).
 
-    A textual LLM's state has Hugging Face's Qwen2 key names, or fairseq2's own. Its embedding and head are untied: their
-    new rows differ. New rows are drawn from a normal with ``config.new_rows_std``, seeded with
+    A textual LLM's state has Hugging Face's Qwen2 key names, or fairseq2's own. Its embedding and head are untied:
+    their new rows differ. New rows are drawn from a normal with ``config.new_rows_std``, seeded with
     ``config.new_rows_seed``.
 
     :raises UserInputError: the number of text rows, or the width, differs from the configuration's.
