@@ -89,14 +89,14 @@ class SegmentGenerator:
             if batch and (
                 len(batch) == self._options.batch_size or requests[batch[0]].modality is not requests[i].modality
             ):
-                results.update(zip(batch, self._generate_batch([requests[j] for j in batch])))
+                results.update(zip(batch, self._generate_batch([requests[j] for j in batch]), strict=True))
 
                 batch = []
 
             batch.append(i)
 
         if batch:
-            results.update(zip(batch, self._generate_batch([requests[j] for j in batch])))
+            results.update(zip(batch, self._generate_batch([requests[j] for j in batch]), strict=True))
 
         return [results[i] for i in range(len(requests))]
 
@@ -112,7 +112,7 @@ class SegmentGenerator:
         else:
             rows = TextTarget(model.vocabulary, [request.max_length for request in requests])
 
-        longest = max(length + steps for length, steps in zip(lengths, rows.max_steps))
+        longest = max(length + steps for length, steps in zip(lengths, rows.max_steps, strict=True))
 
         if longest > model.max_seq_len:
             raise UserInputError(

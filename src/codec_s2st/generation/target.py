@@ -79,7 +79,7 @@ class TextTarget(TargetRows):
 
         step[:, 0] = choices[:, 0]
 
-        for token, row, rel in zip(choices[:, 0].tolist(), active.tolist(), relative.tolist()):
+        for token, row, rel in zip(choices[:, 0].tolist(), active.tolist(), relative.tolist(), strict=True):
             if self.done[row]:
                 continue
 
@@ -160,7 +160,7 @@ class SpeechTarget(TargetRows):
 
         ids: list[list[int]] = step.tolist()
 
-        for tokens, row, rel in zip(ids, active.tolist(), relative.tolist()):
+        for tokens, row, rel in zip(ids, active.tolist(), relative.tolist(), strict=True):
             self._advance_row(tokens, row, rel, pad)
 
         return step.new_tensor(ids)

@@ -23,7 +23,10 @@ class Option(NamedTuple):
 
 
 _SHARDS: Final = Option(
-    "--shards", "dataset={family: codec_s2st_shards, config_overrides: {shards: %s}}", "folders of token shards", "paths"
+    "--shards",
+    "dataset={family: codec_s2st_shards, config_overrides: {shards: %s}}",
+    "folders of token shards",
+    "paths",
 )
 
 _INIT: Final = Option("--init", "init=%s", "what to start from: a model card, a run, or a Hugging Face folder")
@@ -78,9 +81,9 @@ def build_arguments(recipe: str, argv: Sequence[str]) -> list[str]:
     elif args.config_file is not None:
         arguments += ["--config-file", str(args.config_file)]
 
-    overrides = [_override(option, args) for option in OPTIONS[recipe]]
+    chosen = [_override(option, args) for option in OPTIONS[recipe]]
 
-    overrides = [override for override in overrides if override is not None]
+    overrides = [override for override in chosen if override is not None]
 
     overrides += [item for group in args.config or [] for item in group]
 
@@ -102,7 +105,9 @@ def build_arguments(recipe: str, argv: Sequence[str]) -> list[str]:
 def _make_parser(recipe: str) -> ArgumentParser:
     parser = ArgumentParser(prog=f"codec-s2st {recipe}", description=f"Runs the recipe {recipe}.")
 
-    parser.add_argument("out", metavar="OUT", type=Path, nargs="?", help="the folder of the run; a run in it is resumed")
+    parser.add_argument(
+        "out", metavar="OUT", type=Path, nargs="?", help="the folder of the run; a run in it is resumed"
+    )
     parser.add_argument("--preset", metavar="P", help="a preset (see codec-s2st ls), or a .yaml file")
     parser.add_argument("--config-file", metavar="F", type=Path, help="a configuration file instead of a preset")
     parser.add_argument("--config", metavar="K=V", nargs="+", action="append", help="keys to override, such as a.b=1")
