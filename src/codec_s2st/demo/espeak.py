@@ -62,7 +62,7 @@ HELD_OUT_VOICES: Final = _voices("spa", "es+m8", "es-419+f3")
 """The Spanish voices of the split ``test-unseen-voice`` alone."""
 
 TARGET_VOICES: Final = _voices("eng", "en-us+f2", "en-us+m3")
-"""The English voices; the first, the one that PocketSphinx understands best, is the corpus's target."""
+"""The English voices; the first is the corpus's target."""
 
 
 def synthesise(
