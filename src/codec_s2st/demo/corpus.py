@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from codec_s2st.demo.utterances import DemoUtterance as DemoUtterance
 from codec_s2st.demo.utterances import iter_demo_utterances as iter_demo_utterances
-from codec_s2st.errors import UserInputError
+from codec_s2st.errors import UserInputError, unknown_name
 
 if TYPE_CHECKING:
     from codec_s2st.data.manifest import ManifestRow
@@ -76,7 +76,11 @@ def write_corpus(
 
     from codec_s2st.data.files import folder_lock, write_error
     from codec_s2st.data.manifest import MANIFEST_FILE, manifest_frame, write_manifest
-    from codec_s2st.demo.grammar import sample_text_pairs
+    from codec_s2st.demo.grammar import SPLITS, sample_text_pairs
+
+    # Before anything is made on the disk.
+    if split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
 
     texts = sample_text_pairs(text_only, seed)
 

@@ -93,7 +93,7 @@ def test_bad_arguments_are_refused(tmp_path: Path, options: dict[str, object], m
     with pytest.raises(UserInputError, match=message):
         write_corpus(tmp_path / "out", **arguments)  # type: ignore[arg-type]
 
-    assert not (tmp_path / "out" / "manifest.parquet").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
