@@ -122,10 +122,7 @@ def _hugging_face_config(config: QwenConfig) -> dict[str, Any]:
 
 
 def _read_state(path: Path, config: CodecLMConfig) -> dict[str, Tensor]:
-    from fairseq2.device import CPU
-    from fairseq2.gang import create_fake_gangs
-
-    return dict(get_codec_lm_hub().iter_checkpoint(path, config, gangs=create_fake_gangs(CPU)))
+    return dict(get_codec_lm_hub().iter_checkpoint(path, config))
 
 
 def _write_weights(folder: Path, state: Mapping[str, Tensor]) -> None:

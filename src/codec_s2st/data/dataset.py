@@ -85,6 +85,10 @@ class SpeechTextDataset:
         """The codec of the codes; ``None`` if the shards hold text alone."""
         return self.shards.fingerprint
 
+    def first_streams(self, num_streams: int) -> SpeechTextDataset:
+        """Returns the dataset with the first ``num_streams`` code books alone."""
+        return self if self.codec is None else SpeechTextDataset(self.shards.first(num_streams))
+
     def create_reader(
         self, section: DataSection, maker: BatchMaker, gangs: Gangs, *, num_accumulate: int
     ) -> DataReader[SpeechTextBatch]:

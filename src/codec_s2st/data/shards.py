@@ -83,6 +83,16 @@ class ShardSet:
 
         return cls(row_groups, codec or found)
 
+    def first(self, num_streams: int) -> ShardSet:
+        """Returns the same rows with the first ``num_streams`` code books alone.
+
+        :raises ValueError: there are not so many, or no codes at all.
+        """
+        if self.fingerprint is None:
+            raise ValueError("The shards hold no codes.")
+
+        return ShardSet(self._row_groups, self.fingerprint.first(num_streams))
+
     def __len__(self) -> int:
         return self._starts[-1]
 

@@ -97,6 +97,8 @@ class SpeechTextTrainRecipe(Recipe):
 
         codec = _choose_codec(config, dataset)
 
+        dataset = dataset.first_streams(codec.spec.num_streams)
+
         # The model is built when it is first asked for: what is decided here about its section still counts. The
         # section must be the resolver's own, since the command line reads the configuration anew at every look.
         section = context.resolver.resolve(ModelSection)
