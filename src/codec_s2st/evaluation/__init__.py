@@ -1,0 +1,1 @@
+"""Scores of texts and of speech, and the report that carries them."""

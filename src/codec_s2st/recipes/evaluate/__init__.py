@@ -1,0 +1,1 @@
+"""The recipe ``evaluate``: a manifest and a model -> a report."""

@@ -1,0 +1,56 @@
+"""The configuration of the recipe ``evaluate``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fairseq2.recipe.config import CommonSection, GangSection
+from fairseq2.utils.validation import Validatable, ValidationResult
+from typing_extensions import override
+
+from codec_s2st.generation.generator import GenerationOptions
+
+
+@dataclass(kw_only=True)
+class EvaluateConfig(Validatable):
+    """Scores a model on the rows of a manifest."""
+
+    manifest: Path | None = None
+    """The manifest, or the folder that holds its ``manifest.parquet``. There is no default."""
+
+    model_card: str = "codec_s2st_demo_s2st"
+    """A model card, a card file, or a published folder."""
+
+    task: str = "s2st"
+    """``s2st`` (speech that a listener writes down), ``s2tt`` or ``asr`` (text)."""
+
+    split: str | None = None
+    """The split to score; all rows if ``None``."""
+
+    max_items: int | None = None
+    """Score only so many, the first ones; all if ``None``."""
+
+    transcriber: str = "open,constrained"
+    """Who listens to speech: ``open`` or ``constrained``, or several with commas between them."""
+
+    generation: GenerationOptions = field(default_factory=GenerationOptions)
+    """How tokens are chosen; the most likely ones by default."""
+
+    seed: int = 0
+    """Decides the random choices of ``generation``, where it makes any, and the baseline of chance."""
+
+    # A rank that is through waits for the others.
+    gang: GangSection = field(default_factory=lambda: GangSection(timeout=24 * 60))
+
+    # The report lies in OUT itself.
+    common: CommonSection = field(default_factory=lambda: CommonSection(no_sweep_dir=True))
+
+    @override
+    def validate(self) -> ValidationResult:
+        result = ValidationResult()
+
+        if self.max_items is not None and self.max_items < 1:
+            result.add_error(f"`max_items` must be greater than or equal to 1, but is {self.max_items} instead.")
+
+        return result

@@ -1,0 +1,262 @@
+"""A manifest and a model -> a report, on one rank or several."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import final
+
+from fairseq2.gang import Gang, all_sum
+from fairseq2.logging import log
+from fairseq2.recipe.base import Recipe, RecipeContext
+from fairseq2.task import Task, TaskStopException
+from fairseq2.utils.progress import ProgressReporter
+from typing_extensions import override
+
+from codec_s2st import __version__
+from codec_s2st.data.files import folder_lock, write_error
+from codec_s2st.errors import UserInputError
+from codec_s2st.evaluation.report import Identity, LeftOut, Report, Speed, write_report
+from codec_s2st.model_cards import find_model_card, hash_model
+from codec_s2st.recipes.evaluate.config import EvaluateConfig
+from codec_s2st.recipes.evaluate.items import EvaluatedItem, rank_file, read_items, write_items
+from codec_s2st.recipes.evaluate.listeners import LISTENERS, check_languages, parse_listeners
+from codec_s2st.recipes.evaluate.rows import Selection, select_rows
+from codec_s2st.recipes.evaluate.scoring import UNMEASURED, score_items
+from codec_s2st.recipes.evaluate.work import EvaluationWorker
+from codec_s2st.translator import SpeechTranslator
+
+
+@final
+class EvaluateRecipe(Recipe):
+    """Scores a model; see ``docs/evaluation.md``."""
+
+    @override
+    def create_task(self, context: RecipeContext) -> Task:
+        config = context.get_config_as(EvaluateConfig)
+
+        if config.manifest is None:
+            raise UserInputError("`manifest` is not set", hint="set `manifest`, or give --manifest M")
+
+        names = parse_listeners(config.transcriber)
+
+        selection = select_rows(config.manifest, task=config.task, split=config.split, max_items=config.max_items)
+
+        if config.task == "s2st":
+            check_languages(names, {row.target_lang for row in selection.rows})
+        else:
+            names = []
+
+        card = find_model_card(config.model_card)
+
+        gang = context.gangs.root
+
+        translator = SpeechTranslator.from_card(
+            config.model_card, device=gang.device, options=config.generation, seed=config.seed
+        )
+
+        translator.check(config.task, None, None)
+
+        # Before hours of work, not after them.
+        for source, target in {(row.source_lang, row.target_lang) for row in selection.rows}:
+            translator.check(config.task, source, None if config.task == "asr" else target)
+
+        return EvaluateTask(
+            config,
+            translator,
+            Identity(translator.name, hash_model(card)),
+            selection,
+            names,
+            context.output_dir,
+            gang,
+            context.progress_reporter,
+        )
+
+    @property
+    @override
+    def config_kls(self) -> type[object]:
+        return EvaluateConfig
+
+
+@final
+class EvaluateTask(Task):
+    """Each rank does every n-th row and writes ``rank_<r>.jsonl``; rank 0 then scores them all."""
+
+    def __init__(
+        self,
+        config: EvaluateConfig,
+        translator: SpeechTranslator,
+        model: Identity,
+        selection: Selection,
+        listeners: list[str],
+        out: Path,
+        gang: Gang,
+        progress_reporter: ProgressReporter,
+    ) -> None:
+        self._config = config
+        self._translator = translator
+        self._model = model
+        self._selection = selection
+        self._out = out
+        self._gang = gang
+        self._progress_reporter = progress_reporter
+        self._transcribers = [LISTENERS[name].make() for name in listeners]
+
+        self._step_nr = 0
+        self._stop_requested = False
+
+    @override
+    def run(self) -> None:
+        gang = self._gang
+
+        with ExitStack() as stack:
+            if gang.rank == 0:
+                stack.enter_context(folder_lock(self._out))
+
+                self._prepare_folder()
+
+            # No rank starts in a folder that another run is writing to.
+            gang.barrier()
+
+            items = self._work()
+
+            write_items(rank_file(self._out, gang.rank), items)
+
+            # A rank that was asked to stop waits for the others here, so that none waits for it in vain.
+            if all_sum(gang, int(self._stop_requested)) > 0:
+                raise TaskStopException()
+
+            if gang.rank == 0:
+                self._finish()
+
+            gang.barrier()
+
+    def _prepare_folder(self) -> None:
+        """Removes what an earlier run left, so that nothing of it can be taken for this one's."""
+        try:
+            for path in (*self._out.glob("report.*"), *self._out.glob("rank_*.jsonl"), *self._out.glob("wav/*.wav")):
+                path.unlink()
+
+            if self._transcribers:
+                self._out.joinpath("wav").mkdir(exist_ok=True)
+            else:
+                with suppress(FileNotFoundError):
+                    self._out.joinpath("wav").rmdir()
+        except OSError as ex:
+            raise write_error(self._out, ex) from None
+
+    def _work(self) -> list[EvaluatedItem]:
+        rows = self._selection.rows[self._gang.rank :: self._gang.size]
+
+        worker = EvaluationWorker(
+            self._translator,
+            self._selection,
+            self._transcribers,
+            self._out,
+            batch_size=self._config.generation.batch_size,
+        )
+
+        items = []
+
+        # The bar of rank 0 stands for all: the rows are dealt out evenly.
+        progress = self._progress_reporter.create_task("evaluate", total=len(rows))
+
+        with self._progress_reporter, progress:
+            for item in worker.run(rows):
+                items.append(item)
+
+                for problem in item.problems:
+                    log.warning("'{}' is left out: {}", item.id, problem)
+
+                progress.step()
+
+                self._step_nr += 1
+
+                if self._stop_requested:
+                    break
+
+        return items
+
+    def _finish(self) -> None:
+        items = [item for rank in range(self._gang.size) for item in read_items(rank_file(self._out, rank))]
+
+        # As in the manifest, so that neither scores nor chance depend on the number of ranks.
+        order = {row.id: idx for idx, row in enumerate(self._selection.rows)}
+
+        items.sort(key=lambda item: order[item.id])
+
+        done = [item for item in items if item.translated]
+
+        left_out = [LeftOut(item.id, problem) for item in items for problem in item.problems]
+
+        if not done:
+            raise UserInputError(
+                f"none of the {len(items)} items could be translated, the first ('{left_out[0].id}') because: "
+                f"{left_out[0].reason}"
+            )
+
+        report = self._make_report(items, done, left_out)
+
+        write_report(report, self._out)
+
+        print(report.to_text(), flush=True)
+
+        log.info("The report is {}.", self._out / "report.json")
+
+    def _make_report(self, items: list[EvaluatedItem], done: list[EvaluatedItem], left_out: list[LeftOut]) -> Report:
+        config = self._config
+
+        fingerprint = self._translator.codec.fingerprint
+
+        codec = Identity(fingerprint.name, fingerprint.weights_hash)
+
+        scores = score_items(
+            config.task,
+            items,
+            transcribers=[transcriber.name for transcriber in self._transcribers],
+            model=self._model,
+            codec=codec,
+            seed=config.seed,
+        )
+
+        speed = Speed(
+            seconds_in=sum(item.seconds_in for item in done),
+            seconds_out=sum(item.seconds_out for item in done),
+            work_seconds=sum(item.work_seconds for item in done),
+            device=str(self._gang.device),
+            batch_size=config.generation.batch_size,
+            num_ranks=self._gang.size,
+        )
+
+        return Report(
+            tool=f"codec_s2st {__version__}",
+            task=config.task,
+            model=self._model,
+            codec=codec,
+            manifest=str(self._selection.manifest),
+            manifest_hash=self._selection.manifest_hash,
+            split=config.split,
+            seed=config.seed,
+            generation=asdict(config.generation),
+            num_selected=len(items),
+            num_translated=len(done),
+            scores=tuple(scores),
+            speed=speed,
+            left_out=(*self._selection.left_out, *left_out),
+            unfinished=tuple(item.id for item in done if not item.finished),
+            not_measured=UNMEASURED,
+        )
+
+    @override
+    def request_stop(self) -> None:
+        self._stop_requested = True
+
+    @property
+    @override
+    def step_nr(self) -> int:
+        return self._step_nr
+
+    @override
+    def close(self) -> None:
+        pass
