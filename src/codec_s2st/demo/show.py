@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import sys
 import time
 from argparse import ArgumentParser
@@ -24,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     begin = time.monotonic()
+
+    # What fairseq2 tells of configuration and machine would bury what is to be seen here.
+    logging.getLogger("fairseq2").setLevel(logging.WARNING)
 
     try:
         _show(args.out, args.model, args.num, args.seed)
@@ -70,10 +73,9 @@ def _show(out: Path, model: str, num: int, seed: int) -> None:
 
     _run(["evaluate", str(evaluation), "--preset", "demo", "--manifest", str(corpus), "--model", model])
 
-    report = json.loads((evaluation / "report.json").read_text())
-
-    print(f"\nThe report, {len(report)} fields, is {evaluation / 'report.json'}; the translations are in {evaluation / 'wav'}.")
-    print(f"To see curves: .venv/bin/tensorboard --logdir {out}, or train your own model: make demo-train")
+    print(f"\nThe report is {evaluation / 'report.json'}; the translations are in {evaluation / 'wav'}.")
+    print("To train such a model from nothing: make demo-train; to see its learning curves then (or while it runs):")
+    print("  .venv/bin/tensorboard --logdir demo-train")
 
 
 def _run(command: list[str]) -> None:

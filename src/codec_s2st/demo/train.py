@@ -21,13 +21,20 @@ _NOTES: Final = {"license": "MIT", "data": "synthesised speech and text of the d
 # What fits into half an hour; the scores are those of a model that has barely started to understand.
 _REDUCED_DATA: Final = "dataset.config_overrides={num_pairs: 2000, num_valid_pairs: 50, num_text_pairs: 8000}"
 
-_REDUCED_STEPS: Final = {"text_lm": 200, "cpt": 250, "s2st": 200}
+_REDUCED_STEPS: Final = {"text_lm": 200, "cpt": 600, "s2st": 400}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(prog="python -m codec_s2st.demo.train", description="Train the demo's models from nothing.")
 
-    parser.add_argument("out", metavar="OUT", type=Path, help="the folder of the runs; what is done in it is kept")
+    parser.add_argument(
+        "out",
+        metavar="OUT",
+        type=Path,
+        nargs="?",
+        default=Path("demo-train"),
+        help="the folder of the runs; what is done in it is kept (default: %(default)s)",
+    )
     parser.add_argument("--full", action="store_true", help="train as long, and on as much, as the shipped models")
     parser.add_argument("--num-test", type=int, default=50, help="test sentences to score (default: %(default)s)")
 
@@ -42,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return ex.exit_code
 
-    print(f"\nEverything took {(time.monotonic() - begin) / 60:.1f} minutes. Learning curves: tensorboard --logdir {args.out}")
+    print(f"\nEverything took {(time.monotonic() - begin) / 60:.1f} minutes.")
+    print(f"To see the learning curves: .venv/bin/tensorboard --logdir {args.out}")
 
     return 0
 
