@@ -8,8 +8,8 @@ from fairseq2.runtime.dependency import get_dependency_resolver
 
 from codec_s2st.models.codec_lm.config import CodecLMConfig
 from codec_s2st.models.codec_lm.factory import create_codec_lm
-from codec_s2st.models.codec_lm.fsdp import apply_fsdp_to_codec_lm
 from codec_s2st.models.codec_lm.frontend import StreamEmbedding
+from codec_s2st.models.codec_lm.fsdp import apply_fsdp_to_codec_lm
 from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
 from tests.factories import tiny_config, tiny_model
 

@@ -202,7 +202,7 @@ class TestRefusals:
 
         setattr(config.decoder, field, value)
 
-        with pytest.raises(Exception) as info:  # noqa: B017
+        with pytest.raises(Exception) as info:
             load(llm, config)
 
         message = str(explain(info.value))
