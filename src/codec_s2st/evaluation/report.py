@@ -166,7 +166,7 @@ class Report:
 
         has_share = any(record.share_of_reference is not None for record in self.scores)
 
-        head = ["system", "listener", *metrics, *(["of reference"] if has_share else []), "items"]
+        head = ["system", "listener", *metrics, *([f"{metrics[0]} share"] if has_share else []), "items"]
 
         groups: dict[tuple[str, str | None], dict[str, ScoreRecord]] = {}
 

@@ -1,0 +1,133 @@
+"""From hand-made items to scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codec_s2st.evaluation.report import CHANCE, CODEC_TOPLINE, MODEL, REFERENCE_AUDIO, Identity, ScoreRecord
+from codec_s2st.recipes.evaluate.items import EvaluatedItem, Hypothesis, read_items, write_items
+from codec_s2st.recipes.evaluate.listeners import parse_listeners
+from codec_s2st.recipes.evaluate.scoring import METRICS, score_items
+
+A, B, C = "we like the white flowers", "it is hot in the store today", "our girls must work with my boy"
+
+LM, CODEC = Identity("lm", "aa"), Identity("codec", "bb")
+
+
+def item(id_: str, text_: str, /, **heard: str | None) -> EvaluatedItem:
+    systems = {"model": MODEL, "codec": CODEC_TOPLINE, "reference": REFERENCE_AUDIO}
+
+    hypotheses = [Hypothesis(systems[name], "ear", text) for name, text in heard.items() if text is not None]
+
+    return EvaluatedItem(id=id_, reference=text_, hypotheses=tuple(hypotheses))
+
+
+def scores_of(items: list[EvaluatedItem], *, seed: int = 0) -> dict[tuple[str, str], ScoreRecord]:
+    records = score_items("s2st", items, transcribers=["ear"], model=LM, codec=CODEC, seed=seed)
+
+    return {(record.system, record.metric): record for record in records}
+
+
+class TestScoreItems:
+    def test_model_is_a_share_of_the_reference_audio(self) -> None:
+        scores = scores_of([item("a", A, model=A, codec=A, reference=A), item("b", B, model=C, codec=B, reference=B)])
+
+        assert scores[MODEL, "asr-wer"].value == pytest.approx(7 / 12)
+
+        bleu = scores[MODEL, "asr-bleu"]
+
+        assert bleu.value is not None
+
+        assert scores[REFERENCE_AUDIO, "asr-bleu"].value == pytest.approx(100.0)
+
+        assert bleu.share_of_reference == pytest.approx(bleu.value / 100)
+
+        # Of an error rate there is no share.
+        assert scores[MODEL, "asr-wer"].share_of_reference is None
+
+        assert bleu.subject == LM
+        assert scores[CODEC_TOPLINE, "asr-bleu"].subject == CODEC
+        assert scores[REFERENCE_AUDIO, "asr-bleu"].subject is None
+
+    def test_no_share_is_taken_of_other_items(self) -> None:
+        scores = scores_of([item("a", A, model=A, codec=A, reference=A), item("b", B, model=B)])
+
+        assert scores[REFERENCE_AUDIO, "asr-bleu"].num_items == 1
+        assert scores[MODEL, "asr-bleu"].num_items == 2
+        assert scores[MODEL, "asr-bleu"].share_of_reference is None
+
+    def test_topline_without_audio_is_not_measured(self) -> None:
+        scores = scores_of([item("a", A, model=A), item("b", B, model=B)])
+
+        for system in (CODEC_TOPLINE, REFERENCE_AUDIO):
+            assert scores[system, "asr-bleu"].value is None
+            assert (
+                scores[system, "asr-bleu"].not_measured
+                == f"{system}: the manifest has no target_audio that can be read"
+            )
+
+        assert scores[MODEL, "asr-bleu"].value == pytest.approx(100.0)
+
+    def test_chance_never_meets_its_own_reference(self) -> None:
+        items = [
+            item("a", "one one one", model=""),
+            item("b", "two two two", model=""),
+            item("c", "six six six", model=""),
+        ]
+
+        for seed in range(10):
+            chance = scores_of(items, seed=seed)[CHANCE, "asr-wer"]
+
+            assert chance.value == pytest.approx(1.0)
+            assert chance.transcriber is None
+
+    def test_chance_of_one_item_is_not_measured(self) -> None:
+        assert scores_of([item("a", A, model=A)])[CHANCE, "asr-wer"].value is None
+
+    def test_silence_is_scored_and_named(self) -> None:
+        scores = scores_of([item("a", A, model=A), item("b", A, model="")])
+
+        assert scores[MODEL, "asr-wer"].value == pytest.approx(0.5)
+        assert scores[MODEL, "asr-wer"].empty_hypotheses == ("b",)
+
+    @pytest.mark.parametrize("task", ["asr", "s2tt"])
+    def test_text_is_scored_without_a_listener(self, task: str) -> None:
+        items = [
+            EvaluatedItem(id=id_, reference=text, hypotheses=(Hypothesis(MODEL, None, text.upper()),))
+            for id_, text in (("a", A), ("b", B))
+        ]
+
+        items.append(EvaluatedItem(id="c", reference=C, translated=False, problems=("source_audio: gone",)))
+
+        records = score_items(task, items, transcribers=[], model=LM, codec=CODEC, seed=0)
+
+        assert [record.metric for record in records] == [*METRICS[task], *METRICS[task]]
+
+        for record in records[: len(METRICS[task])]:
+            assert record.value == pytest.approx(0.0 if record.metric.endswith("er") else 100.0)
+            assert record.num_items == 2
+
+
+def test_items_survive_their_file(tmp_path: Path) -> None:
+    items = [
+        EvaluatedItem(
+            id="a",
+            reference="á\u2028b",
+            hypotheses=(Hypothesis(MODEL, "ear", "x\u0085y"),),
+            seconds_in=2.0,
+            work_seconds=1.0,
+        ),
+        EvaluatedItem(id="b", reference="c", translated=False, problems=("source_audio: gone",)),
+    ]
+
+    write_items(tmp_path / "rank_0.jsonl", items)
+
+    assert read_items(tmp_path / "rank_0.jsonl") == items
+
+    assert '"real_time_factor": 0.5' in (tmp_path / "rank_0.jsonl").read_text()
+
+
+def test_listeners_are_named_with_commas() -> None:
+    assert parse_listeners("constrained, open,open") == ["constrained", "open"]
