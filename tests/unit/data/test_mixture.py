@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from codec_s2st.data.mixture import Mixture, MixtureEntry, TaskSource
+from codec_s2st.data.shards import ShardRow, ShardSet, Side
+from codec_s2st.errors import UserInputError
+from tests.factories import open_toy_shards, toy_rows
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    rows = toy_rows(20, num_valid=4)
+
+    # Without target codes, without a target at all, without text.
+    rows[0] = ShardRow(rows[0].id, "train", rows[0].source, Side(None, "uno", "eng"))
+    rows[1] = ShardRow(rows[1].id, "train", rows[1].source, Side())
+    rows[2] = ShardRow(rows[2].id, "train", Side(rows[2].source.codes, None, "spa"), rows[2].target)
+
+    return open_toy_shards(tmp_path_factory.mktemp("shards"), rows)
+
+
+def make_mixture(
+    shards: ShardSet, tasks: list[str], weights: list[float], *, seed: int = 1, temperature: float = 1.0
+) -> Mixture:
+    sources = [TaskSource.select(MixtureEntry(task=task), shards, ["train"]) for task in tasks]
+
+    return Mixture(sources, weights, seed, temperature)
+
+
+def draw_all(mixture: Mixture, num_blocks: int, size: int) -> list[tuple[int, int]]:
+    drawn = [0] * len(mixture.sources)
+
+    examples = []
+
+    for block in range(num_blocks):
+        for source, position in mixture.draw(block, size, drawn):
+            examples.append((source, position))
+
+            drawn[source] += 1
+
+    return examples
+
+
+class TestTaskSource:
+    @pytest.mark.parametrize(
+        ("task", "reverse", "absent"),
+        [
+            ("s2st", False, {0, 1}),
+            ("s2st", True, {0, 1}),
+            ("s2tt", False, {1}),
+            ("asr", False, {2}),
+            ("asr", True, {0, 1}),
+            ("mt", False, {1, 2}),
+            ("speech_lm", False, set()),
+            ("text_lm", True, {1}),
+        ],
+    )
+    def test_selects_the_rows_that_serve(self, shards: ShardSet, task: str, reverse: bool, absent: set[int]) -> None:
+        entry = MixtureEntry(task=task, reverse=reverse)
+
+        source = TaskSource.select(entry, shards, ["train"])
+
+        assert set(source.indices.tolist()) == set(range(16)) - absent
+
+        assert source.name == entry.name == (f"{task}-reverse" if reverse else task)
+
+        # Every slot of the template can be filled from every row.
+        assert all(slot.fits(source.row(i)) for i in range(len(source)) for slot in source.template.slots)
+
+    def test_reads_splits_apart(self, shards: ShardSet) -> None:
+        assert TaskSource.select(MixtureEntry(), shards, ["valid"]).indices.tolist() == [16, 17, 18, 19]
+
+        assert len(TaskSource.select(MixtureEntry(), shards, ["train", "valid"])) == 18
+
+    def test_reverse_exchanges_the_sides(self, shards: ShardSet) -> None:
+        row = TaskSource.select(MixtureEntry(reverse=True), shards, ["train"]).row(0)
+
+        assert (row.source.lang, row.target.lang) == ("eng", "spa")
+
+    def test_nothing_to_read_is_refused(self, shards: ShardSet) -> None:
+        with pytest.raises(UserInputError, match=r"none of the 20 rows .* serves task 's2st' in split test"):
+            TaskSource.select(MixtureEntry(), shards, ["test"])
+
+
+class TestMixture:
+    def test_shares_follow_the_weights(self, shards: ShardSet) -> None:
+        mixture = make_mixture(shards, ["s2st", "asr", "mt"], [6.0, 3.0, 1.0])
+
+        np.testing.assert_allclose(mixture.shares, [0.6, 0.3, 0.1])
+
+        counts = Counter(source for source, _ in draw_all(mixture, 20, 500))
+
+        # Five standard deviations of a binomial of 10,000 draws.
+        for source, share in enumerate((0.6, 0.3, 0.1)):
+            assert abs(counts[source] - 10_000 * share) < 5 * (10_000 * share * (1 - share)) ** 0.5
+
+    def test_temperature_evens_the_shares_out(self, shards: ShardSet) -> None:
+        mixture = make_mixture(shards, ["s2st", "asr"], [16.0, 1.0], temperature=2.0)
+
+        np.testing.assert_allclose(mixture.shares, [0.8, 0.2])
+
+    def test_every_epoch_covers_every_row_once(self, shards: ShardSet) -> None:
+        mixture = make_mixture(shards, ["s2st", "asr"], [1.0, 2.0])
+
+        examples = draw_all(mixture, 13, 11)
+
+        for source, size in ((0, 14), (1, 15)):
+            positions = [position for other, position in examples if other == source]
+
+            epochs = [positions[i : i + size] for i in range(0, len(positions) - size + 1, size)]
+
+            assert len(epochs) >= 2
+
+            assert all(sorted(epoch) == list(range(size)) for epoch in epochs)
+
+            # Each in another order.
+            assert len({tuple(epoch) for epoch in epochs}) == len(epochs)
+
+    def test_order_is_a_function_of_the_seed(self, shards: ShardSet) -> None:
+        def draw(seed: int) -> list[tuple[int, int]]:
+            return draw_all(make_mixture(shards, ["s2st", "asr"], [1.0, 1.0], seed=seed), 5, 16)
+
+        assert draw(1) == draw(1) != draw(2)
+
+    def test_block_can_be_drawn_without_those_before_it(self, shards: ShardSet) -> None:
+        examples = draw_all(make_mixture(shards, ["s2st", "asr"], [1.0, 1.0]), 8, 16)
+
+        before = Counter(source for source, _ in examples[: 7 * 16])
+
+        fresh = make_mixture(shards, ["s2st", "asr"], [1.0, 1.0])
+
+        assert fresh.draw(7, 16, [before[0], before[1]]) == examples[7 * 16 :]
+
+    @pytest.mark.parametrize(("weights", "temperature"), [([0.0, 1.0], 1.0), ([-1.0, 1.0], 1.0), ([1.0, 1.0], 0.0)])
+    def test_shares_that_make_no_sense_are_refused(
+        self, shards: ShardSet, weights: list[float], temperature: float
+    ) -> None:
+        with pytest.raises(UserInputError, match="must be positive"):
+            make_mixture(shards, ["s2st", "asr"], weights, temperature=temperature)
+
+    def test_weights_and_sources_must_be_as_many(self, shards: ShardSet) -> None:
+        with pytest.raises(ValueError, match="as many items"):
+            make_mixture(shards, ["s2st", "asr"], [1.0])

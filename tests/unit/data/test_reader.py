@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+import pytest
+import torch
+
+from codec_s2st.data.batch import SpeechTextBatch
+from codec_s2st.data.mixture import Mixture, MixtureEntry, TaskSource
+from codec_s2st.data.reader import BatchMaker, MixtureReader, SourceReader
+from codec_s2st.data.shards import ShardSet
+from codec_s2st.data.templates import find_template, render
+from codec_s2st.errors import UserInputError
+from codec_s2st.tokens.delay import parse_pattern
+from codec_s2st.tokens.sequence import SequenceBuilder
+from codec_s2st.tokens.vocabulary import Vocabulary
+from tests.factories import encode_letters, open_toy_shards, toy_rows
+
+BLOCK_SIZE = 24
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    return open_toy_shards(tmp_path_factory.mktemp("shards"), toy_rows(40, num_valid=10))
+
+
+def make_maker(*, max_batch_steps: int = 120, max_seq_len: int = 100) -> BatchMaker:
+    builder = SequenceBuilder(Vocabulary(32, (16, 16)), parse_pattern("parallel", 2))
+
+    return BatchMaker(builder, encode_letters, "target", max_batch_steps, max_seq_len)
+
+
+def make_reader(
+    shards: ShardSet,
+    maker: BatchMaker | None = None,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    num_accumulate: int = 1,
+    tasks: tuple[str, ...] = ("s2st", "asr"),
+    block_size: int = BLOCK_SIZE,
+    seed: int = 1,
+) -> MixtureReader:
+    sources = [TaskSource.select(MixtureEntry(task=task), shards, ["train"]) for task in tasks]
+
+    mixture = Mixture(sources, [2.0, 1.0][: len(tasks)], seed)
+
+    return MixtureReader(
+        mixture,
+        maker or make_maker(),
+        block_size=block_size,
+        rank=rank,
+        world_size=world_size,
+        num_accumulate=num_accumulate,
+    )
+
+
+def assert_equal(one: SpeechTextBatch, two: SpeechTextBatch) -> None:
+    assert torch.equal(one.ids, two.ids) and torch.equal(one.loss_mask, two.loss_mask)
+
+    assert (one.tasks, one.row_ids, one.num_steps, one.num_frames) == (
+        two.tasks,
+        two.row_ids,
+        two.num_steps,
+        two.num_frames,
+    )
+
+
+def read(reader: MixtureReader, num_steps: int) -> list[list[SpeechTextBatch]]:
+    return [next(reader) for _ in range(num_steps)]
+
+
+def key(batch: SpeechTextBatch) -> tuple[tuple[str, str], ...]:
+    return tuple(zip(batch.tasks, batch.row_ids, strict=True))
+
+
+def block_of(reader: MixtureReader, block: int = 0) -> list[SpeechTextBatch]:
+    """Reads until the block after ``block`` begins, and returns the batches of ``block``."""
+    batches: list[SpeechTextBatch] = []
+
+    while True:
+        step = next(reader)
+
+        if reader.state_dict()["block"] > block:  # type: ignore[operator]
+            return batches
+
+        if reader.state_dict()["block"] == block:
+            batches += step
+
+
+class TestBatches:
+    def test_hold_what_the_templates_render(self, shards: ShardSet) -> None:
+        maker = make_maker()
+
+        rows = {shards.row(i).id: shards.row(i) for i in range(len(shards))}
+
+        for (batch,) in read(make_reader(shards, maker), 20):
+            num_steps = num_frames = 0
+
+            for i, (task, row_id) in enumerate(key(batch)):
+                expected = render(find_template(task), rows[row_id], maker.builder, encode_letters, "target")
+
+                length = len(expected)
+
+                assert torch.equal(batch.ids[i, :length], expected.ids)
+                assert torch.equal(batch.loss_mask[i, :length], expected.loss_mask)
+
+                assert bool((batch.ids[i, length:] == maker.builder.vocabulary.pad).all())
+                assert not batch.loss_mask[i, length:].any()
+
+                num_steps += length
+
+                codes = [rows[row_id].source.codes, rows[row_id].target.codes if task == "s2st" else None]
+
+                num_frames += sum(len(item) for item in codes if item is not None)
+
+            assert (batch.num_steps, batch.num_frames) == (num_steps, num_frames)
+
+    def test_stay_below_the_largest_size(self, shards: ShardSet) -> None:
+        batches = [batch for step in read(make_reader(shards), 30) for batch in step]
+
+        assert all(batch.ids.size(0) * batch.ids.size(1) <= 120 for batch in batches)
+
+        # Sequences of similar lengths stand together.
+        num_padding = sum(batch.ids[..., 0].numel() - batch.num_steps for batch in batches)
+
+        assert num_padding < 0.15 * sum(batch.num_steps for batch in batches)
+
+    def test_mixture_is_in_proportion(self, shards: ShardSet) -> None:
+        batches = block_of(make_reader(shards, block_size=600))
+
+        counts = Counter(task for batch in batches for task in batch.tasks)
+
+        assert counts.total() == 600 and 350 < counts["s2st"] < 450
+
+    def test_block_is_drawn_without_gaps(self, shards: ShardSet) -> None:
+        reader = make_reader(shards, tasks=("s2st",), block_size=30)
+
+        for block in range(3):
+            reader.load_state_dict({"block": block, "step": 0, "drawn": [30 * block]})
+
+            # A block of as many examples as there are rows is an epoch.
+            ids = [row_id for batch in block_of(reader, block) for row_id in batch.row_ids]
+
+            assert sorted(ids) == sorted(f"row{i}" for i in range(30))
+
+
+class TestState:
+    @pytest.mark.parametrize(("world_size", "num_accumulate"), [(1, 1), (2, 1), (2, 2)])
+    def test_reading_goes_on_where_it_was(self, shards: ShardSet, world_size: int, num_accumulate: int) -> None:
+        num_steps = 25
+
+        def make() -> MixtureReader:
+            return make_reader(shards, rank=world_size - 1, world_size=world_size, num_accumulate=num_accumulate)
+
+        reader = make()
+
+        states, steps = [], []
+
+        for _ in range(num_steps):
+            states.append(reader.state_dict())
+
+            steps.append(next(reader))
+
+        assert int(reader.state_dict()["block"]) >= 3  # type: ignore[call-overload]
+
+        for start, state in enumerate(states):
+            resumed = make()
+
+            resumed.load_state_dict(state)
+
+            for expected in steps[start : start + 4]:
+                for one, two in zip(next(resumed), expected, strict=True):
+                    assert_equal(one, two)
+
+    def test_state_does_not_change_when_reading_goes_on(self, shards: ShardSet) -> None:
+        reader = make_reader(shards)
+
+        state = reader.state_dict()
+
+        read(reader, 20)
+
+        assert state == {"block": 0, "step": 0, "drawn": [0, 0]}
+
+    def test_reset_begins_anew(self, shards: ShardSet) -> None:
+        reader = make_reader(shards)
+
+        before = read(reader, 15)
+
+        reader.reset()
+
+        for one, two in zip(before, read(reader, 15), strict=True):
+            assert_equal(one[0], two[0])
+
+    def test_other_seed_gives_other_batches(self, shards: ShardSet) -> None:
+        one, two = read(make_reader(shards), 5), read(make_reader(shards, seed=2), 5)
+
+        assert [key(step[0]) for step in one] != [key(step[0]) for step in two]
+
+    def test_state_of_another_mixture_is_refused(self, shards: ShardSet) -> None:
+        state = make_reader(shards).state_dict()
+
+        with pytest.raises(ValueError, match=r"has 2 sources, but the mixture has 1"):
+            make_reader(shards, tasks=("s2st",)).load_state_dict(state)
+
+
+class TestRanks:
+    @pytest.mark.parametrize(("world_size", "num_accumulate"), [(2, 1), (3, 1), (1, 2), (2, 3)])
+    def test_block_divides_among_ranks(self, shards: ShardSet, world_size: int, num_accumulate: int) -> None:
+        ranks = [
+            make_reader(shards, rank=rank, world_size=world_size, num_accumulate=num_accumulate)
+            for rank in range(world_size)
+        ]
+
+        first = [next(rank) for rank in ranks]
+
+        assert all(len(step) == num_accumulate for step in first)
+
+        for rank in ranks:
+            rank.reset()
+
+        blocks = [block_of(rank) for rank in ranks]
+
+        # As many on each, a whole number of steps, and together what was drawn.
+        assert len({len(block) for block in blocks}) == 1
+        assert len(blocks[0]) % num_accumulate == 0
+
+        together = Counter(example for block in blocks for batch in block for example in key(batch))
+
+        alone = Counter(example for batch in block_of(make_reader(shards)) for example in key(batch))
+
+        assert together == alone and together.total() == BLOCK_SIZE
+
+    def test_two_ranks_read_what_one_reads_in_two_batches_a_step(self, shards: ShardSet) -> None:
+        alone = make_reader(shards, num_accumulate=2)
+
+        ranks = [make_reader(shards, rank=rank, world_size=2) for rank in range(2)]
+
+        for _ in range(12):
+            for one, (two,) in zip(next(alone), [next(rank) for rank in ranks], strict=True):
+                assert_equal(one, two)
+
+    def test_block_too_small_for_the_ranks_is_refused(self, shards: ShardSet) -> None:
+        with pytest.raises(UserInputError, match=r"block of 3 examples is too small for 4 batches a step"):
+            next(make_reader(shards, world_size=4, block_size=3))
+
+
+class TestLongSequences:
+    def test_are_counted_and_left_out(self, shards: ShardSet, caplog: pytest.LogCaptureFixture) -> None:
+        everything = block_of(make_reader(shards))
+
+        maker = make_maker(max_seq_len=20)
+
+        with caplog.at_level(logging.WARNING, logger="fairseq2"):
+            kept = block_of(make_reader(shards, maker))
+
+        lengths = [int((batch.ids[i, :, 0] != 32).sum()) for batch in everything for i in range(batch.batch_size)]
+
+        num_long = sum(length > 20 for length in lengths)
+
+        assert 0 < num_long < BLOCK_SIZE
+
+        assert sum(batch.batch_size for batch in kept) == BLOCK_SIZE - num_long
+        assert max(batch.ids.size(1) for batch in kept) <= 20
+
+        message = (
+            f"{num_long} of {BLOCK_SIZE} examples are longer than 20 steps and left out; the longest has {max(lengths)}"
+        )
+
+        assert message in caplog.text
+
+    def test_nothing_else_is_refused(self, shards: ShardSet) -> None:
+        with pytest.raises(UserInputError, match="every sequence is longer than 5 steps"):
+            next(make_reader(shards, make_maker(max_seq_len=5)))
+
+
+class TestSourceReader:
+    def make(self, shards: ShardSet, *, rank: int = 0, world_size: int = 1, **options: int) -> SourceReader:
+        source = TaskSource.select(MixtureEntry(), shards, ["valid"])
+
+        maker = make_maker(max_seq_len=options.get("max_seq_len", 100))
+
+        max_examples = options.get("max_examples", 100)
+
+        return SourceReader(source, maker, max_examples=max_examples, rank=rank, world_size=world_size)
+
+    def test_reads_every_row_once(self, shards: ShardSet) -> None:
+        batches = [batch for step in self.make(shards) for batch in step]
+
+        assert sorted(row_id for batch in batches for row_id in batch.row_ids) == [f"row{i}" for i in range(30, 40)]
+
+        lengths = [batch.ids.size(1) for batch in batches]
+
+        assert lengths == sorted(lengths)
+
+    def test_reads_the_same_again_when_its_lists_were_emptied(self, shards: ShardSet) -> None:
+        reader = self.make(shards)
+
+        counts = []
+
+        for _ in range(3):
+            # As fairseq2's validator does.
+            counts.append(sum(batches.pop().batch_size for batches in reader))
+
+            reader.reset()
+
+        assert counts == [10, 10, 10]
+
+    def test_stops_at_the_largest_number(self, shards: ShardSet) -> None:
+        batches = [batch for step in self.make(shards, max_examples=4) for batch in step]
+
+        assert sum(batch.batch_size for batch in batches) == 4
+
+    @pytest.mark.parametrize("world_size", [2, 3, 7])
+    def test_ranks_share_the_rows(self, shards: ShardSet, world_size: int) -> None:
+        ranks = [list(self.make(shards, rank=rank, world_size=world_size)) for rank in range(world_size)]
+
+        assert len({len(steps) for steps in ranks}) == 1
+
+        # As many batches on each rank: a rank without one would leave the others waiting under FSDP.
+        assert all(len(step) == 1 for steps in ranks for step in steps)
+
+        ids = [row_id for steps in ranks for step in steps for batch in step for row_id in batch.row_ids]
+
+        assert sorted(ids) == [f"row{i}" for i in range(30, 40)]
+
+    def test_ranks_without_rows_get_empty_lists(self, shards: ShardSet) -> None:
+        ranks = [list(self.make(shards, rank=rank, world_size=4, max_examples=3)) for rank in range(4)]
+
+        assert [[len(step) for step in steps] for steps in ranks][-1] == [0]
+
+        assert sum(batch.batch_size for steps in ranks for step in steps for batch in step) == 3
+
+    def test_long_sequences_are_left_out(self, shards: ShardSet) -> None:
+        batches = [batch for step in self.make(shards, max_seq_len=18) for batch in step]
+
+        assert max(batch.ids.size(1) for batch in batches) <= 18
+
+        assert 0 < sum(batch.batch_size for batch in batches) < 10
