@@ -244,6 +244,7 @@ class TestBadItems:
         fields[2]["target_text"] = None
 
         fields.append({**fields[1], "id": "extra"})
+        fields.append({**fields[1], "id": "mute", "target_text": "?!"})
 
         write_manifest(manifest_frame([ManifestRow(**row) for row in fields]), tmp_path)
 
@@ -258,6 +259,7 @@ class TestBadItems:
         left_out = {item["id"]: item["reason"] for item in report["left_out"]}
 
         assert left_out[rows[2].id] == "target_text is null"
+        assert left_out["mute"] == "target_text has no words"
         assert "gone.wav" in left_out[rows[0].id]
 
         for record in report["scores"]:

@@ -10,6 +10,7 @@ from typing import Final
 from codec_s2st.data.files import sha256_of
 from codec_s2st.data.manifest import ManifestRow, iter_rows, manifest_path, read_manifest
 from codec_s2st.errors import UserInputError, unknown_name
+from codec_s2st.evaluation.normalise import BASIC
 from codec_s2st.evaluation.report import LeftOut
 
 REFERENCE_SIDES: Final = {"s2st": "target", "s2tt": "target", "asr": "source"}
@@ -62,12 +63,12 @@ def select_rows(manifest: Path, *, task: str, split: str | None, max_items: int 
     usable, left_out = [], []
 
     for row in rows:
-        missing = next(_missing(row, task), None)
+        reason = next(_flaws(row, task), None)
 
-        if missing is None:
+        if reason is None:
             usable.append(row)
         else:
-            left_out.append(LeftOut(row.id, f"{missing} is null"))
+            left_out.append(LeftOut(row.id, reason))
 
     if not usable:
         columns = sorted({item.reason.split()[0] for item in left_out})
@@ -80,7 +81,14 @@ def select_rows(manifest: Path, *, task: str, split: str | None, max_items: int 
     return Selection(file, sha256_of(file), task, tuple(usable[:max_items]), tuple(left_out))
 
 
-def _missing(row: ManifestRow, task: str) -> Iterator[str]:
-    for column in ("source_audio", f"{REFERENCE_SIDES[task]}_text"):
-        if getattr(row, column) is None:
-            yield column
+def _flaws(row: ManifestRow, task: str) -> Iterator[str]:
+    """Yields why ``row`` cannot be scored; the first word is the column."""
+    column = f"{REFERENCE_SIDES[task]}_text"
+
+    for name in ("source_audio", column):
+        if getattr(row, name) is None:
+            yield f"{name} is null"
+
+    # Nothing can be compared with it.
+    if not BASIC(getattr(row, column) or ""):
+        yield f"{column} has no words"

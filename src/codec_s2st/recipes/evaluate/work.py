@@ -1,4 +1,4 @@
-"""Translates rows and listens to what comes out. Legend: N sample, T codec frame, Q stream."""
+"""Translates rows and listens to what comes out. Legend: N sample."""
 
 from __future__ import annotations
 
@@ -138,14 +138,16 @@ class EvaluationWorker:
     def _listen_to_reference(self, audio: str) -> list[Hypothesis]:
         speech = self._read(audio)
 
-        codes = self._translator.encode(speech).to(self._device)
+        codec = self._translator.codec
 
-        # (T, Q) -> (N)
-        decoded = self._translator.codec.decode(codes.T[None])[0, 0].clamp(-1.0, 1.0).cpu()
+        # The codec alone, without what the translator does to recordings of an unusual level.
+        codes = codec.encode(speech.wave[None, None].to(self._device))
+
+        decoded = codec.decode(codes)[0, 0].clamp(-1.0, 1.0).cpu()
 
         return [
             *self._listen(REFERENCE_AUDIO, speech.wave, speech.sample_rate),
-            *self._listen(CODEC_TOPLINE, decoded, self._translator.codec.spec.sample_rate),
+            *self._listen(CODEC_TOPLINE, decoded, codec.spec.sample_rate),
         ]
 
     def _listen(self, system: str, wave: Tensor, sample_rate: int) -> list[Hypothesis]:
