@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from codec_s2st.data.shard_format import ShardRow
 from codec_s2st.data.shards import ShardSet
-from codec_s2st.data.templates import TaskTemplate, find_template, swap_sides
+from codec_s2st.data.templates import LossPolicy, TaskTemplate, find_template, swap_sides
 from codec_s2st.errors import UserInputError
 from codec_s2st.tokens.sequence import Modality
 
@@ -28,6 +28,9 @@ class MixtureEntry:
     reverse: bool = False
     """If ``True``, source and target are exchanged: English to Spanish from a Spanish-English corpus."""
 
+    loss: LossPolicy | None = None
+    """What is scored: ``all`` segments, or the ``target`` alone; by default as the recipe has it."""
+
     @property
     def name(self) -> str:
         """The name for metrics: ``asr``, or ``asr-reverse``."""
@@ -44,6 +47,8 @@ class TaskSource:
     """The rows' indices. *Shape:* [N]."""
 
     reverse: bool
+
+    loss: LossPolicy | None = None
 
     @classmethod
     def select(cls, entry: MixtureEntry, shards: ShardSet, splits: Sequence[str]) -> TaskSource:
@@ -73,7 +78,7 @@ class TaskSource:
                 hint="check the splits and the audio and text columns of the manifest",
             )
 
-        return cls(template, shards, indices, entry.reverse)
+        return cls(template, shards, indices, entry.reverse, entry.loss)
 
     @property
     def name(self) -> str:

@@ -40,7 +40,7 @@ class BatchMaker:
     def render(self, source: TaskSource, position: int) -> Example:
         row = source.row(position)
 
-        sequence = render(source.template, row, self.builder, self.encode_text, self.loss)
+        sequence = render(source.template, row, self.builder, self.encode_text, source.loss or self.loss)
 
         codes = (slot.of(row).codes for slot in source.template.slots if slot.modality.value == "speech")
 

@@ -35,6 +35,9 @@ class CodecLMConfig(Validatable):
     new_rows_seed: int = 1
     """The seed of the new rows' initialisation in a warm start."""
 
+    text_loss_weight: float = 1.0
+    """The weight of text targets in the loss; codes have weight 1."""
+
     vocabulary: str = ""
     """What the rows mean: a vocabulary fingerprint in JSON. Empty in an architecture; a run fills it in."""
 
@@ -45,6 +48,9 @@ class CodecLMConfig(Validatable):
             result.add_error("`codebook_sizes` must hold at least one positive size.")
 
             return result
+
+        if self.text_loss_weight <= 0:
+            result.add_error("`text_loss_weight` must be positive.")
 
         try:
             parse_pattern(self.pattern, len(self.codebook_sizes))

@@ -20,7 +20,7 @@ class CodecLMLoss:
     """Sums over target positions, so that batches and ranks add up; nothing in it is averaged."""
 
     total: Tensor
-    """The sum of the cross entropies of all streams, in nats. *Shape:* []."""
+    """The sum of the cross entropies of all streams, in nats, that of text weighted. *Shape:* []."""
 
     num_targets: Tensor
     """The number of steps with at least one target. *Shape:* [], int64."""
@@ -46,12 +46,17 @@ class CodecLMHeads(Module):
     rows still runs on zero rows, so that every parameter has a gradient on every rank.
     """
 
-    def __init__(self, vocabulary: Vocabulary, model_dim: int, *, std: float) -> None:
+    def __init__(self, vocabulary: Vocabulary, model_dim: int, *, std: float, text_weight: float = 1.0) -> None:
+        """
+        :param text_weight: The weight of text targets in the loss; codes have weight 1.
+        """
         super().__init__()
 
         self.vocabulary = vocabulary
 
         self.std = std
+
+        self.text_weight = text_weight
 
         self.stream0_weight = Parameter(torch.empty((vocabulary.stream0_size, model_dim)))
 
@@ -124,7 +129,7 @@ class CodecLMHeads(Module):
         stream_sums = torch.stack(sums)
 
         return CodecLMLoss(
-            total=stream_sums.sum(),
+            total=stream_sums[0] * self.text_weight + stream_sums[1:].sum(),
             num_targets=has_target.sum(),
             stream_sums=stream_sums.detach(),
             stream_counts=torch.stack(counts),
