@@ -1,7 +1,7 @@
 """Trains the demo world's models from nothing: text LLM, joint CPT, fine-tuning on S2ST, publishing, evaluation.
 
-    python -m codec_s2st.demo.train OUT           at a reduced size, in under half an hour on two cores (make demo-train)
-    python -m codec_s2st.demo.train OUT --full    the shipped models
+python -m codec_s2st.demo.train OUT           at a reduced size, in under half an hour on two cores
+python -m codec_s2st.demo.train OUT --full    the shipped models
 """
 
 from __future__ import annotations
