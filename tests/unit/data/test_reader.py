@@ -338,3 +338,18 @@ class TestSourceReader:
         assert max(batch.ids.size(1) for batch in batches) <= 18
 
         assert 0 < sum(batch.batch_size for batch in batches) < 10
+
+
+def test_entry_can_say_what_is_scored(shards: ShardSet) -> None:
+    maker = make_maker()
+
+    masks = {}
+
+    for loss in (None, "target", "all"):
+        source = TaskSource.select(MixtureEntry(task="asr", loss=loss), shards, ["train"])
+
+        masks[loss] = maker.render(source, 0)[0].loss_mask
+
+    assert torch.equal(masks[None], masks["target"])
+
+    assert int(masks["all"].sum()) > int(masks["target"].sum()) > 0

@@ -212,3 +212,22 @@ def test_logits_are_those_of_the_loss() -> None:
             torch.testing.assert_close(
                 logits[stream][:, i], torch.stack([score(model, stream, begin + i, h) for h in hidden])
             )
+
+
+@torch.inference_mode()
+def test_text_weight_counts_in_the_total_alone() -> None:
+    config = tiny_config()
+
+    plain = tiny_model(config)
+
+    config.text_loss_weight = 3.0
+
+    weighted = tiny_model(config)
+
+    batch = make_batch(plain, (SPEECH, TEXT), (TEXT, SPEECH))
+
+    one, three = compute(plain, batch), compute(weighted, batch)
+
+    torch.testing.assert_close(three.total, one.total + 2.0 * one.stream_sums[0])
+
+    assert torch.equal(three.stream_sums, one.stream_sums) and torch.equal(three.row_sums, one.row_sums)
