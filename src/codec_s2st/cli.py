@@ -45,6 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = list(sys.argv[1:] if argv is None else argv)
 
+    # To what is no terminal, fairseq2's progress bars are empty lines.
+    if not sys.stderr.isatty():
+        os.environ.setdefault("FAIRSEQ2_NO_PROGRESS", "1")
+
     try:
         return _run(args)
     except CodecS2STError as ex:

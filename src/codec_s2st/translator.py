@@ -95,6 +95,7 @@ class SpeechTranslator:
         self.tasks = tuple(tasks)
         self.languages = tuple(languages)
 
+        self._device = next(model.parameters()).device
         self._seed = seed
         self._builder = SequenceBuilder(model.vocabulary, model.pattern)
         self._generator = SegmentGenerator(self.model, options or GenerationOptions())
@@ -177,7 +178,7 @@ class SpeechTranslator:
         task = self.tasks[0] if task is None else task
 
         if task not in self.tasks:
-            raise unknown_name(f"task of model '{self.name}'", task, self.tasks)
+            raise unknown_name("task", task, self.tasks, hint=f"model '{self.name}' knows {', '.join(self.tasks)}")
 
         template = find_template(task)
 
@@ -190,7 +191,7 @@ class SpeechTranslator:
             source = sources[0] if sources else "spa"
 
         if sources and source not in sources:
-            raise unknown_name(f"source language of model '{self.name}'", source, sources)
+            raise unknown_name("source language", source, set(sources), hint=self._known_languages())
 
         targets = [pair[1] for pair in self.languages if pair[0] == source]
 
@@ -198,12 +199,17 @@ class SpeechTranslator:
             target = targets[0] if targets else "eng"
 
         if targets and target not in targets:
-            raise unknown_name(f"target language of model '{self.name}' from {source}", target, targets)
+            raise unknown_name("target language", target, targets, hint=self._known_languages())
 
         return template, source, target
 
-    def check_length(self, speech: SpeechInput) -> None:
+    def _known_languages(self) -> str:
+        return f"model '{self.name}' knows {', '.join(f'{source} to {target}' for source, target in self.languages)}"
+
+    def check_length(self, speech: SpeechInput, *, name: str = "the recording") -> None:
         """
+        :param name: What the error calls the recording.
+
         :raises UserInputError: the recording and its translation need more positions than the model has.
         """
         seconds = speech.wave.size(-1) / speech.sample_rate
@@ -214,12 +220,14 @@ class SpeechTranslator:
 
         if seconds > longest:
             raise UserInputError(
-                f"the recording has {seconds:.1f} s, but model '{self.name}' takes at most {longest:.1f} s",
+                f"{name} has {seconds:.1f} s, but model '{self.name}' takes at most {longest:.1f} s",
                 hint="split it at pauses",
             )
 
     def _make_request(self, speech: SpeechInput, template: TaskTemplate, source: str, target: str) -> GenerationRequest:
         codes = self.encode(speech)
+
+        self.check_length(speech)
 
         seconds = codes.size(0) / self.codec.spec.frame_rate
 
@@ -266,7 +274,7 @@ class SpeechTranslator:
         if peak > 0 and not _LEVELS[0] <= peak <= _LEVELS[1]:
             wave = wave * (_LEVEL / peak)
 
-        codes: Tensor = self.codec.encode(wave[None, None])[0]
+        codes: Tensor = self.codec.encode(wave[None, None].to(self._device))[0]
 
         return codes.T.contiguous()[:, : self.model.vocabulary.num_streams].cpu()
 
@@ -279,6 +287,6 @@ class SpeechTranslator:
 
             return Translation(waveform=None, sample_rate=sample_rate, codes=None, text=text, finished=finished)
 
-        wave = self.codec.decode(ids.T[None])[0, 0].clamp(-1.0, 1.0)
+        wave = self.codec.decode(ids.T[None].to(self._device))[0, 0].clamp(-1.0, 1.0)
 
         return Translation(waveform=wave, sample_rate=sample_rate, codes=ids, text=None, finished=finished)

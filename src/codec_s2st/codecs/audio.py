@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from fractions import Fraction
 from io import BytesIO
@@ -22,6 +23,9 @@ MAX_SECONDS: Final = 3600.0
 
 _BLOCK_VALUES: Final = 1 << 18
 """How many values (samples of all channels) are read or written at once."""
+
+_USER_ERRNOS: Final = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
+"""What another path mends; everything else is the machine's fault."""
 
 _FORMATS: Final = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 
@@ -104,7 +108,9 @@ def write_audio(path: str | Path, wave: Tensor, sample_rate: int) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as ex:
-        raise CodecS2STError(f"'{path}' ({len(content)} bytes) cannot be written: {ex.strerror or ex}") from ex
+        kind = UserInputError if ex.errno in _USER_ERRNOS else CodecS2STError
+
+        raise kind(f"'{path}' ({len(content)} bytes) cannot be written: {ex.strerror or ex}") from ex
 
 
 def check_output_path(path: str | Path) -> None:

@@ -15,8 +15,12 @@ def main(argv: Sequence[str]) -> int:
         description="Translate a recording to a recording; or a folder of recordings, or a manifest, to a folder.",
     )
 
-    parser.add_argument("input", metavar="IN", type=Path, help="a wav, flac or ogg file, a folder of them, or a manifest")
-    parser.add_argument("output", metavar="OUT", type=Path, help="the file (.wav, .flac, .ogg; .txt), or folder, to write")
+    parser.add_argument(
+        "input", metavar="IN", type=Path, help="a wav, flac or ogg file, a folder of them, or a manifest"
+    )
+    parser.add_argument(
+        "output", metavar="OUT", type=Path, help="the file (.wav, .flac, .ogg; .txt), or folder, to write"
+    )
     parser.add_argument("--model", default="demo_s2st", help="a model card, a card file, or a published folder")
     parser.add_argument("--task", help="s2st, s2tt or asr (default: the first one that the model was trained for)")
     parser.add_argument("--source", metavar="LANG", help="the language spoken, such as spa")
@@ -38,18 +42,20 @@ def main(argv: Sequence[str]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from codec_s2st.recipes.translate.files import TranslateJob, find_jobs, translate_files
+    from codec_s2st.recipes.translate.files import TranslateJob, find_jobs, is_recording, translate_files
     from codec_s2st.translator import SpeechTranslator
 
     translator = SpeechTranslator.from_card(args.model)
 
     jobs = find_jobs(args.input, args.output, args.task or translator.tasks[0])
 
-    many = args.input.is_dir() or args.input.suffix.lower() == ".parquet"
+    many = not is_recording(args.input)
 
     num_errors = 0
 
-    with Progress(console=Console(stderr=True), disable=len(jobs) == 1, transient=True) as progress:
+    console = Console(stderr=True)
+
+    with Progress(console=console, disable=len(jobs) == 1 or not console.is_interactive, transient=True) as progress:
         bar = progress.add_task("translate", total=len(jobs))
 
         def on_error(job: TranslateJob, ex: CodecS2STError) -> None:
@@ -81,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
                 print(f"{result.output}{'' if result.text is None else ': ' + result.text}", flush=True)
 
             if not result.finished:
-                print(f"codec-s2st: warning: the output for {result.input} was cut at its largest length", file=sys.stderr)
+                print(f"codec-s2st: warning: {result.output} was cut at its largest length", file=sys.stderr)
 
     if num_errors:
         raise UserInputError(f"{num_errors} of {len(jobs)} recordings could not be translated")

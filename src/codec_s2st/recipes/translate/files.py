@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,9 @@ class TranslateJob:
 
     input: Path
     output: Path
+
+    source_lang: str | None = None
+    """The language spoken, where a manifest says it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,51 +63,86 @@ def find_jobs(source: Path, out: Path, task: str) -> list[TranslateJob]:
     if not source.exists():
         raise UserInputError(f"'{source}' does not exist")
 
-    suffix = ".txt" if find_template(task).target.modality is Modality.TEXT else ".wav"
+    suffix = output_suffix(task)
 
-    if source.is_file() and source.suffix.lower() != ".parquet":
-        if suffix == ".wav":
-            check_output_path(out)
-        elif out.is_dir():
-            raise UserInputError(f"'{out}' is a folder, but a text file is to be written")
-
-        if out.resolve() == source.resolve():
-            raise UserInputError(f"'{out}' is the input itself")
-
-        if not out.parent.is_dir():
-            raise UserInputError(f"the folder '{out.parent}' to write to does not exist")
+    if is_recording(source):
+        _check_output_file(out, source, suffix)
 
         return [TranslateJob(source, out)]
-
-    named = _manifest_files(source) if source.is_file() or (source / "manifest.parquet").is_file() else None
-
-    if named is None:
-        files = sorted(file for file in source.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file())
-
-        named = {file.relative_to(source).with_suffix(""): file for file in files}
-
-        if len(named) < len(files):
-            raise UserInputError(f"some recordings in '{source}' differ in their extension alone")
-
-    if not named:
-        raise UserInputError(f"'{source}' holds no recordings ({', '.join(AUDIO_SUFFIXES)})")
 
     if out.exists() and not out.is_dir():
         raise UserInputError(f"'{out}' is a file, but many recordings need a folder")
 
-    return [TranslateJob(file, out / f"{name}{suffix}") for name, file in named.items()]
+    if source.is_file() or (source / "manifest.parquet").is_file():
+        jobs = _manifest_jobs(source, out, suffix)
+    else:
+        jobs = _folder_jobs(source, out, suffix)
+
+    if not jobs:
+        raise UserInputError(f"'{source}' holds no recordings ({', '.join(AUDIO_SUFFIXES)})")
+
+    inputs = {job.input.resolve() for job in jobs}
+
+    for job in jobs:
+        if job.output.resolve() in inputs:
+            raise UserInputError(f"'{job.output}' would be overwritten, which is an input", hint="name another folder")
+
+    return jobs
 
 
-def _manifest_files(path: Path) -> dict[Path, Path]:
+def is_recording(source: Path) -> bool:
+    """Returns whether ``source`` is one recording; folders and manifests are many."""
+    return not source.is_dir() and source.suffix.lower() != ".parquet"
+
+
+def output_suffix(task: str) -> str:
+    return ".txt" if find_template(task).target.modality is Modality.TEXT else ".wav"
+
+
+def _check_output_file(out: Path, source: Path, suffix: str) -> None:
+    if out.is_dir():
+        raise UserInputError(f"'{out}' is a folder, but a file is to be written")
+
+    # A device must not be replaced by a file, which root could do.
+    if out.exists() and not out.is_file():
+        raise UserInputError(f"'{out}' is not a regular file")
+
+    if out.resolve() == source.resolve():
+        raise UserInputError(f"'{out}' is the input itself")
+
+    if suffix == ".wav":
+        check_output_path(out)
+    elif not out.parent.is_dir():
+        raise UserInputError(f"'{out}' cannot be written: there is no folder '{out.parent}'")
+    elif not os.access(out.parent, os.W_OK | os.X_OK):
+        raise UserInputError(f"'{out}' cannot be written: no permission to write into '{out.parent}'")
+
+
+def _folder_jobs(source: Path, out: Path, suffix: str) -> list[TranslateJob]:
+    files = sorted(file for file in source.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file())
+
+    # Where the outputs are put into the folder, an earlier run's are no inputs.
+    if out.resolve() != source.resolve():
+        files = [file for file in files if not file.resolve().is_relative_to(out.resolve())]
+
+    names = [file.relative_to(source).with_suffix("") for file in files]
+
+    if len(set(names)) < len(names):
+        raise UserInputError(f"some recordings in '{source}' differ in their extension alone")
+
+    return [TranslateJob(file, out / f"{name}{suffix}") for file, name in zip(files, names, strict=True)]
+
+
+def _manifest_jobs(source: Path, out: Path, suffix: str) -> list[TranslateJob]:
     from codec_s2st.data.manifest import iter_rows, manifest_path, read_manifest, resolve_audio
 
-    file = manifest_path(path)
+    file = manifest_path(source)
 
-    return {
-        Path(row.id): resolve_audio(file, row.source_audio)
-        for row in iter_rows(read_manifest(path))
+    return [
+        TranslateJob(resolve_audio(file, row.source_audio), out / f"{row.id}{suffix}", row.source_lang)
+        for row in iter_rows(read_manifest(source))
         if row.source_audio is not None
-    }
+    ]
 
 
 def translate_files(
@@ -120,7 +159,7 @@ def translate_files(
 
     :param on_error: Is told of a recording that cannot be translated; the others go on.
     """
-    translator.check(task, source_lang, target_lang)
+    _, source_lang, target_lang = translator.check(task, source_lang, target_lang)
 
     for begin in range(0, len(jobs), batch_size):
         started_at = time.perf_counter()
@@ -129,11 +168,17 @@ def translate_files(
 
         for job in jobs[begin : begin + batch_size]:
             try:
+                if job.source_lang not in (None, source_lang):
+                    raise UserInputError(
+                        f"'{job.input}' is spoken in {job.source_lang}, but {source_lang} is translated",
+                        hint="choose another source language",
+                    )
+
                 sample_rate = translator.codec.spec.sample_rate
 
                 speech = SpeechInput(read_audio(job.input, sample_rate=sample_rate), sample_rate)
 
-                translator.check_length(speech)
+                translator.check_length(speech, name=f"'{job.input}'")
             except CodecS2STError as ex:
                 on_error(job, ex)
             else:
@@ -145,7 +190,7 @@ def translate_files(
 
         work = (time.perf_counter() - started_at) / max(len(read), 1)
 
-        for (job, speech), output in zip(read, outputs):
+        for (job, speech), output in zip(read, outputs, strict=True):
             try:
                 _write(job.output, output)
             except CodecS2STError as ex:

@@ -11,10 +11,10 @@ from fairseq2.recipe.base import Recipe, RecipeContext
 from fairseq2.task import Task, TaskStopException
 from typing_extensions import override
 
-from codec_s2st.data.files import atomic_path
+from codec_s2st.data.files import atomic_path, write_error
 from codec_s2st.errors import CodecS2STError, UserInputError
 from codec_s2st.recipes.translate.config import TranslateConfig
-from codec_s2st.recipes.translate.files import TranslateJob, find_jobs, translate_files
+from codec_s2st.recipes.translate.files import TranslateJob, find_jobs, is_recording, output_suffix, translate_files
 from codec_s2st.translator import SpeechTranslator
 
 
@@ -50,13 +50,33 @@ class TranslateTask(Task):
         self._config = config
         self._out = out
         self._gang = gang
-        self._jobs = find_jobs(source, out / "output", config.task or translator.tasks[0])
+        self._jobs = self._find_jobs(source, config.task or translator.tasks[0])
         self._step_nr = 0
         self._stop_requested = False
+
+    def _find_jobs(self, source: Path, task: str) -> list[TranslateJob]:
+        folder = self._out / "output"
+
+        if not is_recording(source):
+            return find_jobs(source, folder, task)
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as ex:
+            raise write_error(folder, ex) from None
+
+        return find_jobs(source, folder / f"{source.stem}{output_suffix(task)}", task)
 
     @override
     def run(self) -> None:
         config = self._config
+
+        # What an earlier run on more ranks left must not be taken for this one's.
+        if self._gang.rank == 0:
+            for path in self._out.glob("results.rank_*.jsonl"):
+                path.unlink()
+
+        self._gang.barrier()
 
         errors: list[str] = []
 
