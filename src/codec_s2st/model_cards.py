@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fairseq2.assets import AssetCard, AssetDownloadManager, AssetStore
+from fairseq2.assets import AssetCard, AssetCardError, AssetDownloadManager, AssetStore
 from fairseq2.runtime.dependency import get_dependency_resolver
 
 from codec_s2st.cards import CardEntry, read_cards
 from codec_s2st.codecs.weights import hash_weights, safetensors_files
 from codec_s2st.errors import UserInputError, unknown_name
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
-from codec_s2st.share import card_name
+from codec_s2st.share import CARD_PREFIX, card_name
 
 _HINT = "see: codec-s2st ls --kind cards"
 
@@ -90,6 +90,25 @@ def hash_model(card: AssetCard) -> str:
     return hash_weights(files)
 
 
+def _known_names(store: AssetStore, model: str) -> list[str]:
+    """Returns the names of the cards of translation models, as the user who wrote ``model`` writes them."""
+    names = []
+
+    # fairseq2 keeps a card for each environment, as `name@environment`.
+    for name in {name.partition("@")[0] for name in store.asset_names}:
+        try:
+            card = store.maybe_retrieve_card(name)
+        except AssetCardError:
+            continue  # Somebody else's broken card; fairseq2 itself ships one.
+
+        family = None if card is None else card.maybe_get_field("model_family")
+
+        if family is not None and family.value == CODEC_LM_FAMILY:
+            names.append(name)
+
+    return names if model.startswith(CARD_PREFIX) else [name.removeprefix(CARD_PREFIX) for name in names]
+
+
 def _card_of_path(path: Path) -> AssetCard:
     if not path.exists():
         raise UserInputError(f"model '{path}' does not exist", hint="give a card's name, a card file or its folder")
@@ -105,10 +124,9 @@ def _card_of_path(path: Path) -> AssetCard:
         cards = [card for card in cards if card.metadata.get("model_family") == CODEC_LM_FAMILY]
 
     if len(cards) != 1:
-        raise UserInputError(
-            f"'{path}' holds {len(cards) or 'no'} card{'s' if len(cards) > 1 else ''} of a translation model, not one",
-            hint="name the card's file",
-        )
+        found = f"{len(cards)} cards of translation models" if cards else "no card of a translation model"
+
+        raise UserInputError(f"'{path}' holds {found}", hint="name the card's file")
 
     return _to_asset_card(cards[0])
 

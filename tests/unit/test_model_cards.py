@@ -50,7 +50,7 @@ class TestFindModelCard:
     def test_two_models_in_a_folder_are_refused(self, folder: Path) -> None:
         folder.joinpath("other.yaml").write_text(CARD.replace("mine", "other"))
 
-        with pytest.raises(UserInputError, match="holds 2 cards of a translation model"):
+        with pytest.raises(UserInputError, match="holds 2 cards of translation models"):
             find_model_card(str(folder))
 
     def test_folder_without_a_card_is_refused(self, tmp_path: Path) -> None:
@@ -80,6 +80,15 @@ class TestFindModelCard:
     def test_what_does_not_exist_is_refused(self, model: str) -> None:
         with pytest.raises(UserInputError, match=r"unknown model card|does not exist"):
             find_model_card(model)
+
+    def test_models_of_other_families_are_not_suggested(self) -> None:
+        # One letter off the codec's name.
+        with pytest.raises(UserInputError) as exc_info:
+            find_model_card("demo_codex")
+
+        assert "unknown model card 'demo_codex'" in str(exc_info.value)
+
+        assert "'demo_codec'" not in str(exc_info.value)
 
 
 class TestHashModel:

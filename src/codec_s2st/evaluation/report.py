@@ -60,7 +60,7 @@ class ScoreRecord:
     num_items: int
 
     transcriber: str | None
-    """The listener; ``None`` where none is involved."""
+    """The listener: a name, and behind a blank its version; ``None`` where none is involved."""
 
     share_of_reference: float | None = None
     """The value as a share of the same listener's on the reference's audio; higher-is-better metrics only."""
@@ -150,6 +150,10 @@ class Report:
     def to_markdown(self) -> str:
         remarks = [f"- {remark}" for remark in self._remarks()]
 
+        transcribers = {record.transcriber: None for record in self.scores if record.transcriber is not None}
+
+        remarks += [f"- listener: {transcriber}" for transcriber in transcribers]
+
         signatures = {f"`{record.metric}`: `{record.signature}`": None for record in self.scores}
 
         remarks += [f"- {signature}" for signature in signatures]
@@ -176,7 +180,8 @@ class Report:
         rows = [head]
 
         for (system, transcriber), records in groups.items():
-            row = [system, transcriber or "-"]
+            # The version behind the name would make the table too wide for a terminal.
+            row = [system, (transcriber or "-").partition(" ")[0]]
 
             row += [_cell(records.get(metric)) for metric in metrics]
 

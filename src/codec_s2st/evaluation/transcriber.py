@@ -14,7 +14,7 @@ class Transcriber(Protocol):
 
     @property
     def name(self) -> str:
-        """What reports call it; says enough to do the same again, such as its version."""
+        """What reports call it: a word and, behind a blank, what is needed to do the same again, such as a version."""
 
     def transcribe(self, wave: NDArray[np.float32], sample_rate: int) -> str:
         """Returns the words in ``wave`` [N], float32 in [-1, 1]; empty if none are heard."""

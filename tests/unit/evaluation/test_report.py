@@ -13,7 +13,7 @@ MODEL = Identity("codec_s2st_x", "ab" * 32)
 
 
 def record(
-    system: str, metric: str, value: float | None, transcriber: str | None = "open", **more: object
+    system: str, metric: str, value: float | None, transcriber: str | None = "open (ears 1.0)", **more: object
 ) -> ScoreRecord:
     return ScoreRecord(
         system=system,
@@ -81,6 +81,7 @@ MARKDOWN = """\
 - real-time factor 0.25 (cpu, 2 rank(s), batches of 8)
 - not measured: no target_audio
 - 1 left out, the first: 'c': source_audio: audio file 'c.wav' does not exist
+- listener: open (ears 1.0)
 - `asr-bleu`: `tok:13a`
 - `asr-wer`: `jiwer:4`
 - speech quality: not measured: there is no predictor
@@ -112,7 +113,7 @@ def test_json_holds_all_that_a_score_needs() -> None:
         "signature": "tok:13a",
         "normaliser": "basic-1",
         "num_items": 2,
-        "transcriber": "open",
+        "transcriber": "open (ears 1.0)",
         "share_of_reference": 0.5,
         "empty_hypotheses": [],
     }
