@@ -26,6 +26,9 @@ class BoundVocabulary:
 
     tokenizer: TextTokenizer
 
+    max_seq_len: int
+    """The largest number of steps that the model has positions for."""
+
     @property
     def builder(self) -> SequenceBuilder:
         vocabulary = self.fingerprint.vocabulary
@@ -84,7 +87,7 @@ def bind_vocabulary(
 
     _complete(section, initial, overrides)
 
-    return BoundVocabulary(fingerprint, tokenizer)
+    return BoundVocabulary(fingerprint, tokenizer, int(decoder["max_seq_len"]))
 
 
 def _complete(section: ModelSection, initial: InitialModel, overrides: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
 from codec_s2st.recipes.common.binding import bind_vocabulary
 from codec_s2st.recipes.common.unit import CodecLMEvalUnit, CodecLMTrainUnit, LossMetrics
 from codec_s2st.tokens.fingerprint import CodecFingerprint
+from codec_s2st.tokens.sequence import Modality
 
 
 @dataclass(kw_only=True)
@@ -105,6 +106,11 @@ class SpeechTextTrainRecipe(Recipe):
 
         bound = bind_vocabulary(section, config.init, tokenizer, codec)
 
+        if config.data.max_seq_len > bound.max_seq_len:
+            raise UserInputError(
+                f"`data.max_seq_len` is {config.data.max_seq_len}, but the model has positions for {bound.max_seq_len}"
+            )
+
         maker = BatchMaker(
             bound.builder, tokenizer.encode, self._loss, config.data.max_batch_steps, config.data.max_seq_len
         )
@@ -117,14 +123,17 @@ class SpeechTextTrainRecipe(Recipe):
 
         model = context.get_data_parallel_model()
 
-        tasks = {entry.name: find_template(entry.task) for entry in config.data.mixture}
+        scored: dict[str, set[Modality]] = {}
+
+        for entry in config.data.mixture:
+            slots = find_template(entry.task).slots_in_loss(entry.loss or self._loss)
+
+            scored.setdefault(entry.name, set()).update(slot.modality for slot in slots)
 
         def make_metrics(names: Sequence[str]) -> LossMetrics:
-            modalities = {slot.modality for name in names for slot in tasks[name].slots_in_loss(self._loss)}
+            return LossMetrics(codec.spec.num_streams, names, set().union(*(scored[name] for name in names)))
 
-            return LossMetrics(codec.spec.num_streams, names, modalities)
-
-        unit = CodecLMTrainUnit(model, make_metrics(list(tasks)), codec.spec)
+        unit = CodecLMTrainUnit(model, make_metrics(list(scored)), codec.spec)
 
         valid_units = [CodecLMEvalUnit(model, name, make_metrics([name])) for name in valid_readers]
 
