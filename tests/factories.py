@@ -65,7 +65,7 @@ def open_toy_shards(folder: Path, rows: Sequence[ShardRow], fingerprint: CodecFi
     return ShardSet.open([write_toy_shards(folder, rows, fingerprint)], codec=None)
 
 
-def write_toy_tokenizer(folder: Path, name: str, *, vocab_size: int = 24) -> Path:
+def write_toy_tokenizer(folder: Path, name: str, *, vocab_size: int = 20) -> Path:
     """Trains a SentencePiece tokenizer on :data:`WORDS` and writes its card ``NAME.yaml``; returns the card."""
     import sentencepiece
 

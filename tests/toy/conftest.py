@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from codec_s2st.codecs import load_codec
+from tests.factories import toy_rows, write_toy_shards, write_toy_tokenizer
+from tests.toy_runs import Toy
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
+    folder = tmp_path_factory.mktemp("toy")
+
+    fingerprint = load_codec("demo_codec").fingerprint.first(2)
+
+    write_toy_shards(folder / "shards", toy_rows(120, num_valid=20), fingerprint)
+
+    write_toy_tokenizer(folder / "assets", "another_tokenizer")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAIRSEQ2_USER_ASSET_DIR", str(folder / "assets"))
+
+        yield Toy(folder)
+
+
+@pytest.fixture(scope="module")
+def cpt_run(toy: Toy) -> Path:
+    """The uninterrupted run that others are compared with."""
+    run = toy.folder / "cpt"
+
+    assert toy.cpt(run) == 0
+
+    return run
