@@ -151,8 +151,21 @@ def _write_weights(folder: Path, state: Mapping[str, Tensor]) -> None:
 
     temporary.mkdir(parents=True)
 
-    for i, shard in enumerate(shards, start=1):
-        save_file(shard, temporary / f"model-{i:05d}-of-{len(shards):05d}.safetensors")
+    files = [f"model-{i:05d}-of-{len(shards):05d}.safetensors" for i in range(1, len(shards) + 1)]
+
+    # The names that Hugging Face's tools look for.
+    if len(shards) == 1:
+        files = ["model.safetensors"]
+    else:
+        index = {
+            "metadata": {"total_size": sum(tensor.nbytes for shard in shards for tensor in shard.values())},
+            "weight_map": {key: file for file, shard in zip(files, shards, strict=True) for key in shard},
+        }
+
+        temporary.joinpath("model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+    for file, shard in zip(files, shards, strict=True):
+        save_file(shard, temporary / file, metadata={"format": "pt"})
 
     shutil.rmtree(folder, ignore_errors=True)
 

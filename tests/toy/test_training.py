@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from codec_s2st.cli import main
-from codec_s2st.publish import publish_model
+from codec_s2st.publish import publish_model, publish_text_llm
 from codec_s2st.tokens.sequence import Modality, SequenceBuilder
 from codec_s2st.translator import SpeechTranslator
 from tests.factories import random_sequence
@@ -107,6 +107,51 @@ class TestPublishing:
             model.heads.logits(model(ids).hidden[0]), published.heads.logits(published(ids).hidden[0]), strict=True
         ):
             assert torch.equal(one, two)
+
+    @pytest.mark.parametrize("max_shard_bytes", [10_000_000, 30_000])
+    @torch.inference_mode()
+    def test_text_llm_of_a_run_is_read_by_transformers_and_by_us(
+        self, toy: Toy, cpt_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_shard_bytes: int
+    ) -> None:
+        from transformers import Qwen2ForCausalLM
+
+        monkeypatch.setattr("codec_s2st.publish.MAX_SHARD_BYTES", max_shard_bytes)
+
+        publish_text_llm(cpt_run, tmp_path, "toy_llm", notes={})
+
+        model, llm = load_run(cpt_run), Qwen2ForCausalLM.from_pretrained(tmp_path / "toy_llm", dtype=torch.float32)
+
+        for parameter in model.parameters():
+            parameter.copy_(parameter.half().float())
+
+        ids = torch.randint(0, model.vocabulary.text_size, (1, 20), generator=torch.Generator().manual_seed(0))
+
+        steps = torch.full((1, 20, 2), model.vocabulary.pad)
+
+        steps[..., 0] = ids
+
+        logits = model.heads.logits(model(steps).hidden[0])[0][:, : model.vocabulary.text_size]
+
+        torch.testing.assert_close(logits, llm.eval()(ids).logits[0], rtol=1e-5, atol=1e-5)
+
+        num_files = len(list(tmp_path.joinpath("toy_llm").glob("*.safetensors")))
+
+        assert (num_files == 1) == (max_shard_bytes == 10_000_000)
+
+        options = ["optimizer.config.lr=0", "regime.num_steps=2", f"init={tmp_path / 'toy_llm'}"]
+
+        with torch.inference_mode(False):
+            assert toy.s2st(tmp_path / "run", *options) == 0
+
+        grown = read_weights(tmp_path / "run")["decoder_frontend.embed.weight"]
+
+        num_text = model.vocabulary.text_size
+
+        embed = model.decoder_frontend.embed.weight
+
+        assert torch.equal(grown[:num_text], embed[:num_text])
+
+        assert not torch.equal(grown[num_text:], embed[num_text:])
 
     def test_card_translates(self, card: Path) -> None:
         translator = SpeechTranslator.from_card(str(card))
