@@ -75,6 +75,10 @@ def test_two_ranks_learn_as_one_with_twice_the_batches(toy: Toy, tmp_path: Path)
         timeout=240,
     )
 
+    readers = tmp_path / "two" / "checkpoints" / "step_10" / "data_reader"
+
+    assert sorted(path.name for path in readers.iterdir()) == ["dp_00.pt", "dp_01.pt"]
+
     for name in ("train", "valid/s2st", "valid/asr-reverse"):
         torch.testing.assert_close(
             read_losses(tmp_path / "two", name), read_losses(tmp_path / "one", name), rtol=0, atol=1e-5
