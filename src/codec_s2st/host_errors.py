@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from typing import Final
 
 from codec_s2st.cards import read_cards, well_known_dirs
@@ -15,13 +18,23 @@ _UNKNOWN_CARD: Final = frozenset(
 
 _DIVERGED: Final = frozenset({"InconsistentGradNormError", "MinimumLossScaleReachedError", "SequenceGenerationError"})
 
-_USER: Final = frozenset({"AssetCardError", "ConfigDirectiveError", "RecipeError", "UriFormatError", "ValidationError"})
+_USER: Final = frozenset(
+    {
+        "AssetCardError",
+        "ConfigDirectiveError",
+        "GangTopologyError",
+        "HSDPTopologyError",
+        "RecipeError",
+        "UriFormatError",
+        "ValidationError",
+    }
+)
 
 _USER_SUFFIXES: Final = ("GatedError", "NotFoundError", "NotKnownError", "NotSupportedError", "NotValidError")
 
 _KEY_PATTERN: Final = re.compile(r"`(\w+)` field cannot be structured")
 
-_EXTRA_KEYS_PATTERN: Final = re.compile(r"contains extra key\(s\) ([\w, ]+)")
+_EXTRA_KEYS_PATTERN: Final = re.compile(r"fields of `<class '([\w.]+)'>`, but it contains extra key\(s\) ([\w, ]+)")
 
 
 def explain_host_error(ex: BaseException, causes: list[BaseException]) -> CodecS2STError | None:
@@ -60,16 +73,31 @@ def _explain_config_error(ex: BaseException, causes: list[BaseException]) -> Cod
             keys.append(match.group(1))
 
         if match := _EXTRA_KEYS_PATTERN.search(text):
-            extra = [".".join([*keys, key.strip()]) for key in match.group(1).split(",")]
+            extra = [key.strip() for key in match.group(2).split(",")]
+
+            names = ", ".join(".".join([*keys, key]) for key in extra)
+
+            nearest = get_close_matches(extra[0], _field_names(match.group(1)), n=1)
+
+            advice = f": did you mean '{'.'.join([*keys, nearest[0]])}'?" if nearest else ""
 
             return UserInputError(
-                f"config key '{', '.join(extra)}' does not exist", hint="--dump-config prints all keys there are"
+                f"config key '{names}' does not exist{advice}", hint="--dump-config prints all keys there are"
             )
 
     if keys:
         return UserInputError(f"config key '{'.'.join(keys)}' has a wrong value: {causes[-1]}")
 
     return UserInputError(_join(ex, causes))
+
+
+def _field_names(kls_name: str) -> list[str]:
+    """Returns the fields of a configuration, whose module has been imported by who complains about it."""
+    module_name, _, name = kls_name.rpartition(".")
+
+    kls = getattr(sys.modules.get(module_name), name, None)
+
+    return [field.name for field in fields(kls)] if isinstance(kls, type) and is_dataclass(kls) else []
 
 
 def _explain_unknown_card(name: str) -> CodecS2STError:

@@ -65,12 +65,19 @@ def bind_vocabulary(
             hint="use the tokenizer that the model was trained with",
         )
 
+    pattern = str(overrides.get("pattern", initial.config.pattern))
+
+    try:
+        parse_pattern(pattern, len(codec.codebook_sizes))
+    except ValueError as ex:
+        raise UserInputError(f"`model.config_overrides.pattern`: {ex}") from None
+
     fingerprint = VocabularyFingerprint(
         tokenizer=tokenizer.name,
         tokenizer_hash=tokenizer.hash,
         text_size=text_size,
         codec=codec,
-        pattern=str(overrides.get("pattern", initial.config.pattern)),
+        pattern=pattern,
     )
 
     if initial.vocabulary:

@@ -83,16 +83,15 @@ def build_arguments(recipe: str, argv: Sequence[str]) -> list[str]:
 
     chosen = [_override(option, args) for option in OPTIONS[recipe]]
 
-    overrides = [override for override in chosen if override is not None]
+    groups = [[override for override in chosen if override is not None], *(args.config or [])]
 
-    overrides += [item for group in args.config or [] for item in group]
+    # A group each: within one, a key below another that is set is lost.
+    for group in groups:
+        for override in group:
+            _check_override(override)
 
-    for override in overrides:
-        if "=" not in override and not override.startswith("del:"):
-            raise UserInputError(f"--config '{override}' is not of the form KEY=VALUE")
-
-    if overrides:
-        arguments += ["--config", *overrides]
+        if group:
+            arguments += ["--config", *group]
 
     if args.dump_config:
         arguments.append("--dump-config")
@@ -140,6 +139,24 @@ def _override(option: Option, args: Namespace) -> str | None:
         return option.key % json.dumps([str(path.absolute()) for path in value])
 
     return option.key % json.dumps(str(value.absolute()) if isinstance(value, Path) else value)
+
+
+def _check_override(override: str) -> None:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    if override.startswith("del:"):
+        return
+
+    key, separator, value = override.partition("=")
+
+    if not separator or not key.strip():
+        raise UserInputError(f"--config '{override}' is not of the form KEY=VALUE")
+
+    try:
+        YAML(typ="safe", pure=True).load(value)
+    except YAMLError:
+        raise UserInputError(f"--config '{override}': the value is not YAML", hint="quote what is text") from None
 
 
 def run_recipe_command(recipe: str, argv: Sequence[str]) -> int:

@@ -65,6 +65,9 @@ def find_initial_model(init: str | None, section: ModelSection) -> InitialModel:
             f"folder '{init}' is neither a run (checkpoints/model.yaml) nor a Hugging Face model (config.json)"
         )
 
+    if path.is_file():
+        raise UserInputError(f"'{init}' to start from is a file, but must be a card's name or a folder")
+
     if "/" in init:
         raise UserInputError(f"'{init}' to start from does not exist")
 
