@@ -167,6 +167,9 @@ def _write_weights(folder: Path, state: Mapping[str, Tensor]) -> None:
     for file, shard in zip(files, shards, strict=True):
         save_file(shard, temporary / file, metadata={"format": "pt"})
 
+        # safetensors keeps what it writes to itself; this is for others.
+        temporary.joinpath(file).chmod(0o644)
+
     shutil.rmtree(folder, ignore_errors=True)
 
     os.replace(temporary, folder)
