@@ -19,6 +19,9 @@ from codec_s2st.share import card_name
 
 SENTENCEPIECE_FAMILY: Final = "codec_s2st_sentencepiece"
 
+_HG_FILES: Final = ("tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json", "tokenizer.model")
+"""The files of a Hugging Face folder that decide the ids; the weights of an LLM may lie beside them."""
+
 
 @dataclass(kw_only=True)
 class SentencePieceConfig:
@@ -77,7 +80,10 @@ def load_text_tokenizer(name: str) -> TextTokenizer:
 
 
 def _hash_files(path: Path) -> str:
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    files = [path] if path.is_file() else sorted(file for file in path.glob("*") if file.name in _HG_FILES)
+
+    if not files or not files[0].is_file():
+        raise UserInputError(f"there is no tokenizer at {path}", hint=f"a file, or a folder with {_HG_FILES[0]}")
 
     digest = hashlib.sha256()
 

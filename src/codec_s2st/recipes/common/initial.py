@@ -20,6 +20,9 @@ from codec_s2st.share import card_name
 
 _SUPPORTED_HG_TYPES: Final = ("qwen2",)
 
+_ONLY: Final = (("rms_norm_eps", 1e-6), ("hidden_act", "silu"), ("rope_scaling", None), ("use_sliding_window", False))
+"""What QwenFactory computes with, whatever a config.json says."""
+
 
 @dataclass(frozen=True)
 class InitialModel:
@@ -188,10 +191,15 @@ def from_hugging_face(folder: Path) -> InitialModel:
             f"{folder}: model type '{model_type}' is not supported, only {', '.join(_SUPPORTED_HG_TYPES)}"
         )
 
-    # QwenFactory knows these values alone.
-    for key, expected in (("rms_norm_eps", 1e-6), ("rope_scaling", None), ("use_sliding_window", False)):
+    for key, expected in _ONLY:
         if data.get(key, expected) != expected:
             raise UserInputError(f"{folder}: `{key}` = {data[key]} is not supported, only {expected}")
+
+    # Where later versions of transformers say what `rope_theta` and `rope_scaling` said.
+    rope = data.get("rope_parameters") or {}
+
+    if rope.get("rope_type", "default") != "default":
+        raise UserInputError(f"{folder}: `rope_parameters` = {rope} is not supported, only the default type")
 
     if not any(folder.glob("*.safetensors")):
         raise UserInputError(f"{folder} holds no safetensors file", hint="pickled checkpoints are not read")
@@ -206,7 +214,7 @@ def from_hugging_face(folder: Path) -> InitialModel:
             num_attn_heads=data["num_attention_heads"],
             num_key_value_heads=data["num_key_value_heads"],
             ffn_inner_dim=data["intermediate_size"],
-            rope_theta=data.get("rope_theta", 10_000.0),
+            rope_theta=data.get("rope_theta", rope.get("rope_theta", 10_000.0)),
         )
     except KeyError as ex:
         raise UserInputError(f"{folder / 'config.json'} has no key {ex}") from None

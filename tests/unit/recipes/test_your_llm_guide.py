@@ -1,0 +1,239 @@
+"""What docs/guides/your-llm.md says, done with a tiny random Qwen2 as transformers writes it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from fairseq2 import init_fairseq2
+from safetensors.torch import load_file
+
+from codec_s2st.cli import main
+from codec_s2st.codecs import load_codec
+from codec_s2st.errors import UserInputError
+from codec_s2st.models.codec_lm.factory import create_codec_lm
+from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
+from codec_s2st.recipes.common.initial import from_hugging_face, read_run
+from codec_s2st.tokens.compatibility import VocabularyFingerprint
+from tests.factories import WORDS, toy_rows, write_toy_shards
+
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "your-llm.md"
+
+NUM_TEXT = 300
+"""More rows than the tokenizer has ids, as in Qwen's."""
+
+# A tiny run that learns nothing, so that what was copied is still there.
+TINY = (
+    *("regime.num_steps=2", "regime.checkpoint_every_n_steps=2", "regime.validate_every_n_steps=2"),
+    *("data.max_batch_steps=256", "data.max_seq_len=128", "data.block_size=8", "optimizer.config.lr=0.0"),
+)
+
+
+@pytest.fixture(scope="module")
+def llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Qwen2 of two layers with a byte-level tokenizer, embedding and head tied."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+    folder = tmp_path_factory.mktemp("llm")
+
+    bpe = ByteLevelBPETokenizer()
+
+    bpe.train_from_iterator([" ".join(WORDS)] * 10, vocab_size=270, show_progress=False)
+
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, eos_token="<|endoftext|>")
+
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+
+    tokenizer.save_pretrained(str(folder))
+
+    config = Qwen2Config(
+        vocab_size=NUM_TEXT,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        rope_theta=1_000_000.0,
+        tie_word_embeddings=True,
+    )
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+
+        Qwen2ForCausalLM(config).save_pretrained(str(folder), safe_serialization=True)
+
+    return folder
+
+
+def guide_blocks(kind: str) -> list[str]:
+    text = GUIDE.read_text(encoding="utf-8")
+
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+    return [content for language, content in blocks if language == kind]
+
+
+def test_guide_works(llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    cards = tmp_path / "cards"
+
+    cards.mkdir()
+
+    def local(text: str) -> str:
+        return text.replace("/path/to/Qwen2.5-0.5B", str(llm)).replace("/path/to/shards", str(tmp_path / "shards"))
+
+    for block in guide_blocks("yaml"):
+        name = block.splitlines()[0].removeprefix("# file: ")
+
+        ((cards if name == "my_qwen_tokenizer.yaml" else tmp_path) / name).write_text(local(block))
+
+    assert (tmp_path / "my_cpt.yaml").is_file()
+
+    monkeypatch.setenv("FAIRSEQ2_USER_ASSET_DIR", str(cards))
+
+    # The cards of this process were read before.
+    monkeypatch.setattr("fairseq2.runtime.dependency._resolver", None)
+
+    init_fairseq2()
+
+    codec = load_codec("demo_codec").fingerprint
+
+    write_toy_shards(tmp_path / "shards", toy_rows(20, num_streams=8, num_codes=512, num_valid=4), codec)
+
+    soundfile.write("in.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 8_000), 16_000)
+
+    commands = [line for block in guide_blocks("") for line in block.splitlines()]
+
+    assert [shlex.split(line)[1] for line in commands] == ["cpt", "s2st", "translate"]
+
+    for line in commands[:2]:
+        assert main([*shlex.split(local(line))[1:], "--config", *TINY]) == 0
+
+    [python] = guide_blocks("python")
+
+    exec(compile(python, str(GUIDE), "exec"), {})
+
+    assert main(shlex.split(commands[2])[1:]) == 0
+
+    assert soundfile.info("out.wav").samplerate == 16_000
+
+    check_rows(llm, tmp_path / "my_cpt")
+
+
+def check_rows(llm: Path, run: Path) -> None:
+    config, checkpoint = read_run(run)
+
+    fingerprint = VocabularyFingerprint.from_json(config.vocabulary)
+
+    assert fingerprint.tokenizer == "my_qwen_tokenizer"
+    assert fingerprint.text_size == NUM_TEXT
+    assert fingerprint.codec.codebook_sizes == (512,) * 3
+
+    state = dict(get_codec_lm_hub().iter_checkpoint(checkpoint, config))
+
+    text = load_file(llm / "model.safetensors")
+
+    assert "lm_head.weight" not in text
+
+    # Text, 256 specials, three code books; a head over text, specials and the first book; heads of their own.
+    assert state["decoder_frontend.embed.weight"].shape == (NUM_TEXT + 256 + 3 * 512, 32)
+    assert state["heads.stream0_weight"].shape == (NUM_TEXT + 256 + 512, 32)
+    assert state["heads.codebook_weight"].shape == (2 * 512, 32)
+
+    for name in ("decoder_frontend.embed.weight", "heads.stream0_weight"):
+        assert torch.equal(state[name][:NUM_TEXT], text["model.embed_tokens.weight"])
+
+        assert state[name][NUM_TEXT:].std() == pytest.approx(0.02, rel=0.05)
+
+    assert torch.equal(state["decoder.layers.1.ffn.gate_proj.weight"], text["model.layers.1.mlp.gate_proj.weight"])
+
+
+def test_sizes_are_as_stated() -> None:
+    rows = re.findall(r"\(arch `(\w+)`\) \| ([\d,]+) \| (\d+) M \|", GUIDE.read_text(encoding="utf-8"))
+
+    assert len(rows) == 2
+
+    for arch, num_text, millions in rows:
+        config = get_codec_lm_hub().get_arch_config(arch)
+
+        assert config.codebook_sizes == [1024] * 3
+        assert config.decoder.vocab_size == int(num_text.replace(",", ""))
+
+        with torch.device("meta"):
+            model = create_codec_lm(config)
+
+        assert round(sum(parameter.numel() for parameter in model.parameters()) / 1e6) == int(millions)
+
+
+class TestRefusals:
+    def change(self, llm: Path, folder: Path, **values: object) -> Path:
+        folder.joinpath("config.json").write_text(
+            json.dumps({**json.loads((llm / "config.json").read_text()), **values})
+        )
+
+        folder.joinpath("model.safetensors").symlink_to(llm / "model.safetensors")
+
+        return folder
+
+    @pytest.mark.parametrize(
+        ("key", "value"), [("hidden_act", "gelu"), ("rope_parameters", {"rope_type": "yarn", "rope_theta": 1e6})]
+    )
+    def test_other_computation_is_refused(self, llm: Path, tmp_path: Path, key: str, value: object) -> None:
+        with pytest.raises(UserInputError, match=f"`{key}` = .* is not supported"):
+            from_hugging_face(self.change(llm, tmp_path, **{key: value}))
+
+    def test_theta_of_later_versions_is_read(self, llm: Path, tmp_path: Path) -> None:
+        self.change(llm, tmp_path, rope_parameters={"rope_type": "default", "rope_theta": 5e5})
+
+        config = json.loads((tmp_path / "config.json").read_text())
+
+        del config["rope_theta"]
+
+        (tmp_path / "config.json").write_text(json.dumps(config))
+
+        assert from_hugging_face(tmp_path).decoder.rope_theta == 5e5
+        assert from_hugging_face(llm).decoder.rope_theta == 1e6
+
+    def test_tokenizer_that_is_too_large_is_refused(
+        self, llm: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        write_toy_shards(tmp_path / "shards", toy_rows(8))
+
+        model = tmp_path / "llm"
+
+        model.mkdir()
+
+        self.change(llm, model)
+
+        args = ["cpt", str(tmp_path / "out"), "--shards", str(tmp_path / "shards"), "--init", str(model)]
+
+        # The demo's tokenizer, the default, has 800 ids.
+        assert main(args) == 2
+
+        assert "has 800 ids, but the model has 300 text rows" in capfd.readouterr().err
+
+    def test_folder_without_a_tokenizer_is_refused(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        write_toy_shards(tmp_path / "shards", toy_rows(8))
+
+        (tmp_path / "cards").mkdir()
+
+        (tmp_path / "cards" / "empty.yaml").write_text(
+            f"name: empty_tokenizer\ntokenizer_family: qwen\ntokenizer: {tmp_path}/shards\n"
+        )
+
+        args = ["cpt", str(tmp_path / "out"), "--shards", str(tmp_path / "shards")]
+
+        keys = [f"common.assets.extra_paths=[{tmp_path}/cards]", "tokenizer.name=empty_tokenizer", "model.arch=tiny"]
+
+        assert main([*args, "--config", *keys]) == 2
+
+        assert f"there is no tokenizer at {tmp_path}/shards" in capfd.readouterr().err
