@@ -85,6 +85,9 @@ def _explain_config_error(ex: BaseException, causes: list[BaseException]) -> Cod
                 f"config key '{names}' does not exist{advice}", hint="--dump-config prints all keys there are"
             )
 
+    if not keys and causes and "collections.abc.Mapping" in str(causes[-1]):
+        return UserInputError("the configuration must be a mapping of keys to values")
+
     if keys:
         return UserInputError(f"config key '{'.'.join(keys)}' has a wrong value: {causes[-1]}")
 

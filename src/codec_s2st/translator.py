@@ -11,7 +11,7 @@ import torch
 from fairseq2.device import Device
 from torch import Tensor
 
-from codec_s2st.codecs.audio import resample
+from codec_s2st.codecs.audio import SAMPLE_RATES, resample
 from codec_s2st.codecs.codec import Codec, load_codec
 from codec_s2st.data.templates import TaskTemplate, condition_segment, find_template
 from codec_s2st.data.text import TextTokenizer, load_text_tokenizer
@@ -265,6 +265,11 @@ class SpeechTranslator:
 
         if not bool(torch.isfinite(wave).all()):
             raise UserInputError("the audio holds samples that are not finite")
+
+        if speech.sample_rate not in SAMPLE_RATES:
+            known = f"{SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1} Hz"
+
+            raise UserInputError(f"the sample rate is {speech.sample_rate}, but must be {known}")
 
         wave = resample(wave, speech.sample_rate, self.codec.spec.sample_rate)
 

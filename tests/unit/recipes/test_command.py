@@ -32,6 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     (folder / "mine.yaml").write_text(PRESET.replace("FOLDER", str(folder / "cards")))
     (folder / "broken.yaml").write_text("a: [\n")
+    (folder / "list.yaml").write_text("- a\n")
     (folder / "file").write_text("neither shards nor a model")
 
     for name, config in (("no_json", "{"), ("gpt2", '{"model_type": "gpt2"}'), ("no_sizes", '{"model_type": "qwen2"}')):
@@ -63,6 +64,7 @@ class TestBadInput:
             (("--preset", "HOME/absent.yaml"), "absent.yaml' does not exist"),
             (("--config-file", "HOME/absent.yaml"), "absent.yaml does not point to a configuration file"),
             (("--preset", "HOME/broken.yaml"), "broken.yaml is not a valid YAML file"),
+            (("--preset", "HOME/list.yaml"), "the configuration must be a mapping of keys to values"),
             (("--preset", "demo", "--config-file", "HOME/mine.yaml"), "exclude each other"),
             (("--preset", "HOME/mine.yaml"), "no token shards are given"),
             (("--preset", "HOME/mine.yaml", "--shards", "HOME/absent"), "/absent cannot be read: No such file"),

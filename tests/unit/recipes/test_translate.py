@@ -197,6 +197,7 @@ class TestBadInput:
             (["in.wav", "in.wav"], "'in.wav' is the input itself"),
             (["folder", "out"], "'folder' holds no recordings"),
             (["folder", "notes.txt"], "'notes.txt' is a file, but many recordings need a folder"),
+            (["folder", "notes.txt/out"], "/notes.txt' is not a folder"),
             (["notes.parquet", "out"], "'notes.parquet' does not exist"),
         ],
     )
@@ -484,6 +485,11 @@ class TestSpeechTranslator:
     ) -> None:
         with pytest.raises(UserInputError, match=message):
             translator.translate(wave, sample_rate=16_000)
+
+    @pytest.mark.parametrize("sample_rate", [0, -16_000, 999, 1_000_000])
+    def test_sample_rate_out_of_range_raises_error(self, translator: SpeechTranslator, sample_rate: int) -> None:
+        with pytest.raises(UserInputError, match=f"the sample rate is {sample_rate}, but must be 1000 to 768000 Hz"):
+            translator.translate(torch.zeros(1_000), sample_rate=sample_rate)
 
     def test_longest_recording_fits(self, translator: SpeechTranslator) -> None:
         wave = torch.zeros(int(6.16 * 16_000))

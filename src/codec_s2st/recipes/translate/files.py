@@ -70,8 +70,7 @@ def find_jobs(source: Path, out: Path, task: str) -> list[TranslateJob]:
 
         return [TranslateJob(source, out)]
 
-    if out.exists() and not out.is_dir():
-        raise UserInputError(f"'{out}' is a file, but many recordings need a folder")
+    _check_output_folder(out)
 
     if source.is_file() or (source / "manifest.parquet").is_file():
         jobs = _manifest_jobs(source, out, suffix)
@@ -116,6 +115,20 @@ def _check_output_file(out: Path, source: Path, suffix: str) -> None:
         raise UserInputError(f"'{out}' cannot be written: there is no folder '{out.parent}'")
     elif not os.access(out.parent, os.W_OK | os.X_OK):
         raise UserInputError(f"'{out}' cannot be written: no permission to write into '{out.parent}'")
+
+
+def _check_output_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UserInputError(f"'{out}' is a file, but many recordings need a folder")
+
+    # The folder is made when the first output is written; now is the time to say that it cannot be.
+    parent = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+
+    if not parent.is_dir():
+        raise UserInputError(f"'{out}' cannot be written: '{parent}' is not a folder")
+
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UserInputError(f"'{out}' cannot be written: no permission to write into '{parent}'")
 
 
 def _folder_jobs(source: Path, out: Path, suffix: str) -> list[TranslateJob]:
