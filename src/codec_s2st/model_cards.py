@@ -37,9 +37,7 @@ def find_model_card(model: str) -> AssetCard:
             found = _card_of_path(path)
 
         if found is None:
-            known = [asset.partition("@")[0] for asset in store.asset_names]
-
-            raise unknown_name("model card", model, known, hint=_HINT)
+            raise unknown_name("model card", model, _known_names(store, model), hint=_HINT)
 
         card = found
 

@@ -241,6 +241,26 @@ class TestBadInput:
         assert output.err.count("\n") == 1
         assert contents(folder) == before
 
+    def test_nearest_translation_model_is_suggested(
+        self, folder: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from fairseq2 import init_fairseq2
+
+        # The user's own cards, read anew.
+        monkeypatch.setenv("FAIRSEQ2_USER_ASSET_DIR", str(model.parent))
+        monkeypatch.setattr("fairseq2.runtime.dependency._resolver", None)
+
+        init_fairseq2()
+
+        assert run("in.wav", "out.wav", "--model", "tiny_translater") == 2
+
+        assert capsys.readouterr().err == (
+            "codec-s2st: error: unknown model card 'tiny_translater': did you mean 'tiny_translator'? "
+            "(see: codec-s2st ls --kind cards)\n"
+        )
+
+        assert run("in.wav", "out.wav", "--model", "tiny_translator") == 0
+
     def test_model_without_its_weights_is_one_line(
         self, folder: Path, model: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
