@@ -1,4 +1,4 @@
-"""A random translation model with the shipped codec and tokenizer, published as a card and its weights."""
+"""A random translation model, published as a card and its weights, and recordings for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+import soundfile
 import torch
 from ruamel.yaml import YAML
 from safetensors.torch import save_file
@@ -63,3 +65,24 @@ def publish_random_model(
         YAML(typ="safe", pure=True).dump(card, fp)
 
     return path
+
+
+def write_speech(path: Path, *, seconds: float = 1.0, rate: int = 16_000, channels: int = 1, seed: int = 0) -> Path:
+    """Writes a gliding buzz; the extension decides the format."""
+    rng = np.random.default_rng(seed)
+
+    time = np.arange(int(seconds * rate)) / rate
+
+    pitch = rng.uniform(100, 250)
+
+    wave = sum(np.sin(2 * np.pi * k * (pitch * time + 10 * time**2)) / k for k in range(1, 9))
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    soundfile.write(str(path), np.repeat(0.2 * wave[:, None], channels, axis=1), rate)
+
+    return path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
