@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=Path("demo-train"),
         help="the folder of the runs; what is done in it is kept (default: %(default)s)",
     )
-    parser.add_argument("--full", action="store_true", help="train as long, and on as much, as the shipped models")
+    parser.add_argument(
+        "--full", action="store_true", help="train on as much as the shipped models, and one round as long"
+    )
     parser.add_argument("--num-test", type=int, default=50, help="test sentences to score (default: %(default)s)")
 
     args = parser.parse_args(argv)
