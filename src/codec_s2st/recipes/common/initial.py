@@ -39,9 +39,6 @@ class InitialModel:
     vocabulary: str = ""
     """The fingerprint of the rows, where the weights are of a codec_lm model."""
 
-    is_text_model: bool = False
-    """If ``True``, the vocabulary is to be grown by the code books."""
-
     config: CodecLMConfig = field(default_factory=CodecLMConfig)
 
 
@@ -133,7 +130,7 @@ def _from_text_card(card: AssetCard) -> InitialModel:
 
     path = uri.to_path() if uri.scheme == "file" else resolver.resolve(AssetDownloadManager).download_model(uri)
 
-    return InitialModel(config, path=path, is_text_model=True)
+    return InitialModel(config, path=path)
 
 
 def _from_run(run: Path) -> InitialModel:
@@ -219,4 +216,4 @@ def from_hugging_face(folder: Path) -> InitialModel:
     except KeyError as ex:
         raise UserInputError(f"{folder / 'config.json'} has no key {ex}") from None
 
-    return InitialModel(decoder, path=folder, is_text_model=True)
+    return InitialModel(decoder, path=folder)
