@@ -36,7 +36,10 @@ class CodecLMConfig(Validatable):
     """The seed of the new rows' initialisation in a warm start."""
 
     text_loss_weight: float = 1.0
-    """The weight of text targets in the loss; codes have weight 1."""
+    """The weight of text targets in the loss."""
+
+    stream_loss_weights: list[float] = field(default_factory=list)
+    """The weight of the codes of each of the Q streams in the loss; if empty, 1 each."""
 
     vocabulary: str = ""
     """What the rows mean: a vocabulary fingerprint in JSON. Empty in an architecture; a run fills it in."""
@@ -51,6 +54,12 @@ class CodecLMConfig(Validatable):
 
         if self.text_loss_weight <= 0:
             result.add_error("`text_loss_weight` must be positive.")
+
+        if self.stream_loss_weights and len(self.stream_loss_weights) != len(self.codebook_sizes):
+            result.add_error(f"`stream_loss_weights` must hold {len(self.codebook_sizes)} values, one a code book.")
+
+        if self.stream_loss_weights and min(self.stream_loss_weights) < 0:
+            result.add_error("`stream_loss_weights` must not be negative.")
 
         try:
             parse_pattern(self.pattern, len(self.codebook_sizes))

@@ -23,7 +23,13 @@ def create_codec_lm(config: CodecLMConfig) -> CodecLM:
         config.make_pattern(),
         CodecLMFrontend(embed),
         QwenFactory(config.decoder).create_decoder(),
-        CodecLMHeads(vocabulary, model_dim, std=config.new_rows_std, text_weight=config.text_loss_weight),
+        CodecLMHeads(
+            vocabulary,
+            model_dim,
+            std=config.new_rows_std,
+            text_weight=config.text_loss_weight,
+            stream_weights=config.stream_loss_weights,
+        ),
         max_seq_len=config.decoder.max_seq_len,
         vocabulary_fingerprint=config.vocabulary,
     )

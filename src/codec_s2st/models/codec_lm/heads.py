@@ -5,6 +5,7 @@ Legend: B batch, S step, Q stream, D width, N rows (positions that have a target
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,7 @@ class CodecLMLoss:
     """Sums over target positions, so that batches and ranks add up; nothing in it is averaged."""
 
     total: Tensor
-    """The sum of the cross entropies of all streams, in nats, that of text weighted. *Shape:* []."""
+    """The weighted sum of the cross entropies of text and of all streams, in nats. *Shape:* []."""
 
     num_targets: Tensor
     """The number of steps with at least one target. *Shape:* [], int64."""
@@ -46,9 +47,18 @@ class CodecLMHeads(Module):
     rows still runs on zero rows, so that every parameter has a gradient on every rank.
     """
 
-    def __init__(self, vocabulary: Vocabulary, model_dim: int, *, std: float, text_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        model_dim: int,
+        *,
+        std: float,
+        text_weight: float = 1.0,
+        stream_weights: Sequence[float] = (),
+    ) -> None:
         """
-        :param text_weight: The weight of text targets in the loss; codes have weight 1.
+        :param text_weight: The weight of text targets in the loss.
+        :param stream_weights: The weight of the codes of each of the Q streams in the loss; if empty, 1 each.
         """
         super().__init__()
 
@@ -56,7 +66,8 @@ class CodecLMHeads(Module):
 
         self.std = std
 
-        self.text_weight = text_weight
+        self.loss_weights = (text_weight, *(stream_weights or [1.0] * len(vocabulary.codebook_sizes)))
+        """Of text, and of streams 0..Q-1."""
 
         self.stream0_weight = Parameter(torch.empty((vocabulary.stream0_size, model_dim)))
 
@@ -129,7 +140,7 @@ class CodecLMHeads(Module):
         stream_sums = torch.stack(sums)
 
         return CodecLMLoss(
-            total=stream_sums[0] * self.text_weight + stream_sums[1:].sum(),
+            total=stream_sums.dot(stream_sums.new_tensor(self.loss_weights)),
             num_targets=has_target.sum(),
             stream_sums=stream_sums.detach(),
             stream_counts=torch.stack(counts),

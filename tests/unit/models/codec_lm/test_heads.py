@@ -215,19 +215,23 @@ def test_logits_are_those_of_the_loss() -> None:
 
 
 @torch.inference_mode()
-def test_text_weight_counts_in_the_total_alone() -> None:
+def test_weights_count_in_the_total_alone() -> None:
     config = tiny_config()
 
     plain = tiny_model(config)
 
     config.text_loss_weight = 3.0
+    config.stream_loss_weights = [8.0, 0.5]
 
     weighted = tiny_model(config)
 
     batch = make_batch(plain, (SPEECH, TEXT), (TEXT, SPEECH))
 
-    one, three = compute(plain, batch), compute(weighted, batch)
+    one, other = compute(plain, batch), compute(weighted, batch)
 
-    torch.testing.assert_close(three.total, one.total + 2.0 * one.stream_sums[0])
+    text, *streams = one.stream_sums
 
-    assert torch.equal(three.stream_sums, one.stream_sums) and torch.equal(three.row_sums, one.row_sums)
+    torch.testing.assert_close(one.total, text + streams[0] + streams[1])
+    torch.testing.assert_close(other.total, 3.0 * text + 8.0 * streams[0] + 0.5 * streams[1])
+
+    assert torch.equal(other.stream_sums, one.stream_sums) and torch.equal(other.row_sums, one.row_sums)

@@ -104,6 +104,10 @@ class TestConfig:
 
         assert message in str(result)
 
+    @pytest.mark.parametrize(("weights", "message"), [([1.0], "must hold 3 values"), ([1.0, -1.0, 1.0], "negative")])
+    def test_refuses_weights_that_make_no_sense(self, weights: list[float], message: str) -> None:
+        assert message in str(CodecLMConfig(stream_loss_weights=weights).validate())
+
     def test_accepts_the_default(self) -> None:
         assert not CodecLMConfig().validate().has_error()
 
