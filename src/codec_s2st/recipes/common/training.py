@@ -20,6 +20,7 @@ from fairseq2.recipe.config import (
     TokenizerSection,
     TrainerSection,
 )
+from fairseq2.runtime.dependency import DependencyContainer
 from fairseq2.task import Task
 from typing_extensions import override
 
@@ -31,7 +32,7 @@ from codec_s2st.data.text import load_text_tokenizer
 from codec_s2st.errors import UserInputError
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
 from codec_s2st.recipes.common.binding import bind_vocabulary
-from codec_s2st.recipes.common.unit import CodecLMEvalUnit, CodecLMTrainUnit, LossMetrics
+from codec_s2st.recipes.common.unit import CodecLMEvalUnit, CodecLMTrainUnit, LossMetrics, register_metric_descriptors
 from codec_s2st.tokens.fingerprint import CodecFingerprint
 from codec_s2st.tokens.sequence import Modality
 
@@ -83,6 +84,11 @@ class SpeechTextTrainRecipe(Recipe):
     def __init__(self, config_kls: type[SpeechTextTrainConfig], loss: LossPolicy) -> None:
         self._config_kls = config_kls
         self._loss = loss
+
+    @final
+    @override
+    def register(self, container: DependencyContainer) -> None:
+        register_metric_descriptors(container)
 
     @final
     @override

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, MutableMapping, Sequence
-from typing import final
+from typing import Final, final
 
 import torch
 from fairseq2.evaluator import EvalUnit
 from fairseq2.metrics import Mean, MetricBag, Sum
+from fairseq2.metrics.formatters import format_as_float
+from fairseq2.metrics.recorders import MetricDescriptor
+from fairseq2.runtime.dependency import DependencyContainer
 from fairseq2.trainer import TrainUnit
 from torch import Tensor
 from torch.nn import Module
 from typing_extensions import override
 
 from codec_s2st.data.batch import SpeechTextBatch
+from codec_s2st.data.templates import TEMPLATES
 from codec_s2st.errors import DivergedError
 from codec_s2st.models.codec_lm.heads import CodecLMLoss
 from codec_s2st.tokens.sequence import Modality
 from codec_s2st.tokens.streams import StreamSpec
 from codec_s2st.tokens.units import Frames
+
+# EnCodec has 32 code books at its highest bitrate.
+_MAX_NAMED_STREAMS: Final = 32
 
 
 class MeanOrNothing(Mean):
@@ -32,6 +39,19 @@ class MeanOrNothing(Mean):
     @torch.inference_mode()
     def compute(self) -> Tensor:
         return self.weighted_sum / self.weights
+
+
+def register_metric_descriptors(container: DependencyContainer) -> None:
+    """Tells the log how our metrics are to be written, which fairseq2 would print as tensors."""
+    tasks = [name for task in TEMPLATES for name in (task, f"{task}-reverse")]
+
+    names = ["loss/text", *(f"loss/stream_{stream}" for stream in range(_MAX_NAMED_STREAMS))]
+    names += [*(f"loss/task_{task}" for task in tasks), "audio_seconds_per_second"]
+
+    for priority, name in enumerate(names, start=900):
+        descriptor = MetricDescriptor(name, name, priority, format_as_float)
+
+        container.collection.register_instance(MetricDescriptor, descriptor)
 
 
 @final
