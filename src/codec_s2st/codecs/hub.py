@@ -8,20 +8,18 @@ import torch
 from fairseq2.assets import (
     AssetCard,
     AssetCardError,
-    AssetDownloadError,
     AssetMetadataError,
     AssetStore,
-    get_asset_download_manager,
 )
 from fairseq2.error import OperationalError
 from fairseq2.model_checkpoint import CorruptModelCheckpointError
 from fairseq2.models import ModelFamily, ModelHub
 from fairseq2.runtime.dependency import get_dependency_resolver
-from fairseq2.utils.uri import Uri
 from safetensors import SafetensorError
 from torch import device as Device
 
 from codec_s2st.codecs.codec import Codec
+from codec_s2st.codecs.download import download_weights
 from codec_s2st.codecs.weights import hash_weights, safetensors_files
 from codec_s2st.errors import CodecS2STError, UserInputError, unknown_name
 from codec_s2st.share import CARD_PREFIX, card_name
@@ -145,7 +143,7 @@ def _weights_path(card: AssetCard) -> Path:
         if uri.scheme == "file":
             path = uri.to_path()
         else:
-            path = _download(card.name, uri)
+            path = download_weights(card.name, uri)
 
         if card.has_field("checkpoint_path"):
             path = path / card.field("checkpoint_path").as_(str)
@@ -156,22 +154,6 @@ def _weights_path(card: AssetCard) -> Path:
         raise UserInputError(f"the checkpoint '{path}' of the card '{card.name}' does not exist")
 
     return path
-
-
-def _download(name: str, uri: Uri) -> Path:
-    manager = get_asset_download_manager()
-
-    if uri.scheme not in manager.supported_schemes:
-        raise UserInputError(f"the card '{name}' names a checkpoint of an unknown kind: '{uri}'")
-
-    hint = None
-    if uri.scheme == "hg":
-        hint = f"where there is a network, run: hf download {str(uri).removeprefix('hg://')} --include '*.safetensors'"
-
-    try:
-        return manager.download_model(uri)
-    except (AssetDownloadError, OSError, OperationalError, ValueError) as ex:
-        raise CodecS2STError(f"the weights of '{name}' cannot be downloaded from {uri}", hint=hint) from ex
 
 
 def _root_message(ex: BaseException) -> str:
