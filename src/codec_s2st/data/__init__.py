@@ -9,8 +9,9 @@ if TYPE_CHECKING:
 
 
 def register(container: DependencyContainer) -> None:
-    """Registers the dataset family of token shards, and the family of plain SentencePiece tokenizers."""
+    """Registers the dataset family of token shards, and the families of text tokenizers."""
     from fairseq2.composition import register_dataset_family, register_tokenizer_family
+    from fairseq2.data.tokenizers import Tokenizer
     from fairseq2.data.tokenizers.sentencepiece import RawSentencePieceTokenizer
 
     from codec_s2st.data.dataset import (
@@ -19,7 +20,14 @@ def register(container: DependencyContainer) -> None:
         SpeechTextDatasetConfig,
         open_speech_text_dataset,
     )
-    from codec_s2st.data.text import SENTENCEPIECE_FAMILY, SentencePieceConfig, load_sentencepiece_tokenizer
+    from codec_s2st.data.text import (
+        SENTENCEPIECE_FAMILY,
+        TOKENIZER_FAMILY,
+        SentencePieceConfig,
+        TextTokenizerConfig,
+        load_sentencepiece_tokenizer,
+        load_tokenizer_files,
+    )
 
     register_dataset_family(
         container,
@@ -35,4 +43,12 @@ def register(container: DependencyContainer) -> None:
         kls=RawSentencePieceTokenizer,
         config_kls=SentencePieceConfig,
         loader=load_sentencepiece_tokenizer,
+    )
+
+    register_tokenizer_family(
+        container,
+        TOKENIZER_FAMILY,
+        kls=Tokenizer,
+        config_kls=TextTokenizerConfig,
+        loader=load_tokenizer_files,
     )

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from fairseq2.assets import AssetCardError, AssetDownloadManager, AssetStore
-from fairseq2.data.tokenizers import load_tokenizer
+from fairseq2.assets import AssetCard, AssetCardError, AssetDownloadManager, AssetStore
+from fairseq2.data.tokenizers import TokenizerModelError, load_tokenizer
 from fairseq2.data.tokenizers.sentencepiece import RawSentencePieceTokenizer, load_sentencepiece_model
 from fairseq2.data.tokenizers.tokenizer import Tokenizer
 from fairseq2.runtime.dependency import get_dependency_resolver
 from torch import Tensor
 
+from codec_s2st.data.hugging_face_tokenizer import load_hugging_face_tokenizer
 from codec_s2st.errors import UserInputError, unknown_name
 from codec_s2st.share import card_name
 
 SENTENCEPIECE_FAMILY: Final = "codec_s2st_sentencepiece"
 
-_HG_FILES: Final = ("tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json", "tokenizer.model")
+TOKENIZER_FAMILY: Final = "codec_s2st_tokenizer"
+"""Reads both kinds of files."""
+
+_HG_FILE: Final = "tokenizer.json"
+_SENTENCEPIECE_FILE: Final = "tokenizer.model"
+
+_ID_FILES: Final = (_HG_FILE, "vocab.json", "merges.txt", "added_tokens.json", _SENTENCEPIECE_FILE)
 """The files of a Hugging Face folder that decide the ids; the weights of an LLM may lie beside them."""
+
+_OTHER_FILES: Final = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+"""The files that transformers reads besides, to know the special tokens of a model by name."""
 
 
 @dataclass(kw_only=True)
@@ -28,17 +44,77 @@ class SentencePieceConfig:
     """Nothing can be configured."""
 
 
+@dataclass(kw_only=True)
+class TextTokenizerConfig:
+    """Nothing can be configured."""
+
+
 def load_sentencepiece_tokenizer(path: Path, config: SentencePieceConfig) -> RawSentencePieceTokenizer:
     return RawSentencePieceTokenizer(load_sentencepiece_model(path))
+
+
+def load_tokenizer_files(path: Path, config: TextTokenizerConfig | None = None) -> Tokenizer:
+    """Loads the tokenizer of a base LLM.
+
+    :param path: A ``tokenizer.json``, a SentencePiece model, or a folder that holds ``tokenizer.json`` or
+        ``tokenizer.model``; of both, the first counts.
+
+    :raises UserInputError: there is none, or it is of another kind.
+    """
+    file = path
+
+    if path.is_dir():
+        file = next((path / name for name in (_HG_FILE, _SENTENCEPIECE_FILE) if path.joinpath(name).is_file()), path)
+
+    if not file.is_file():
+        raise UserInputError(
+            f"there is no tokenizer at {path}",
+            hint=f"a folder with {_HG_FILE} or {_SENTENCEPIECE_FILE}, or such a file",
+        )
+
+    if file.suffix == ".json":
+        return load_hugging_face_tokenizer(file)
+
+    try:
+        return RawSentencePieceTokenizer(load_sentencepiece_model(file))
+    except TokenizerModelError:
+        raise UserInputError(
+            f"{file} is not a SentencePiece model", hint=f"LLaMA 3's is read from its {_HG_FILE}"
+        ) from None
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds the files of a tokenizer."""
+    return any(folder.joinpath(name).is_file() for name in (_HG_FILE, _SENTENCEPIECE_FILE))
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copies the files of a tokenizer, those of its special tokens included, into a folder that exists.
+
+    The copy has the hash of its source.
+    """
+    if source.is_file():
+        shutil.copyfile(source, folder / (_HG_FILE if source.suffix == ".json" else _SENTENCEPIECE_FILE))
+
+        return
+
+    for name in (*_ID_FILES, *_OTHER_FILES):
+        if source.joinpath(name).is_file():
+            shutil.copyfile(source / name, folder / name)
 
 
 @final
 class TextTokenizer:
     """A text tokenizer with a name and a hash, without special tokens of its own."""
 
-    def __init__(self, name: str, weights_hash: str, tokenizer: Tokenizer) -> None:
+    def __init__(self, name: str, path: Path, tokenizer: Tokenizer) -> None:
+        """
+        :param name: The name of its card, or its absolute path.
+        :param path: The file, or the folder of files, that it is read from.
+        """
         self.name = name
-        self.hash = weights_hash
+        self.path = path
+        self.hash = _hash_files(path)
         self.size = tokenizer.vocab_info.size
 
         self._encoder = tokenizer.create_raw_encoder()
@@ -53,21 +129,43 @@ class TextTokenizer:
         return str(self._decoder(ids))
 
 
-def load_text_tokenizer(name: str) -> TextTokenizer:
-    """Loads the tokenizer of a card.
+def load_text_tokenizer(name: str | AssetCard) -> TextTokenizer:
+    """Loads a tokenizer.
 
-    :raises UserInputError: there is no such card, or it names no tokenizer.
+    :param name: A card, the name of one (a model's with a tokenizer counts), or the path of tokenizer files.
+
+    :raises UserInputError: there is no such card or file, or the card names no tokenizer.
     """
-    resolver = get_dependency_resolver()
+    if isinstance(name, AssetCard):
+        return _load_card(name)
 
-    store = resolver.resolve(AssetStore)
+    store = get_dependency_resolver().resolve(AssetStore)
 
     card = store.maybe_retrieve_card(card_name(name)) or store.maybe_retrieve_card(name)
 
-    if card is None:
-        known = [asset.partition("@")[0] for asset in store.asset_names]
+    if card is not None:
+        return _load_card(card)
 
-        raise unknown_name("tokenizer card", name, known, hint="codec-s2st ls --kind cards")
+    path = Path(name).expanduser().absolute()
+
+    if path.exists():
+        return TextTokenizer(str(path), path, load_tokenizer_files(path))
+
+    if "/" in name:
+        raise UserInputError(f"there is no tokenizer at {name}", hint="name a card, or a folder with tokenizer.json")
+
+    known = [asset.partition("@")[0] for asset in store.asset_names]
+
+    raise unknown_name("tokenizer card", name, known, hint="codec-s2st ls --kind cards")
+
+
+def _load_card(card: AssetCard) -> TextTokenizer:
+    resolver = get_dependency_resolver()
+
+    ref = card.maybe_get_field("tokenizer_ref")
+
+    if ref is not None and not card.has_field("tokenizer"):
+        return load_text_tokenizer(ref.as_(str))
 
     try:
         uri = card.field("tokenizer").as_uri()
@@ -76,14 +174,17 @@ def load_text_tokenizer(name: str) -> TextTokenizer:
 
     path = uri.to_path() if uri.scheme == "file" else resolver.resolve(AssetDownloadManager).download_tokenizer(uri)
 
-    return TextTokenizer(card.name, _hash_files(path), load_tokenizer(card))
+    # What is missing is named before fairseq2 looks for it.
+    _hash_files(path)
+
+    return TextTokenizer(card.name, path, load_tokenizer(card))
 
 
 def _hash_files(path: Path) -> str:
-    files = [path] if path.is_file() else sorted(file for file in path.glob("*") if file.name in _HG_FILES)
+    files = [path] if path.is_file() else sorted(file for file in path.glob("*") if file.name in _ID_FILES)
 
     if not files or not files[0].is_file():
-        raise UserInputError(f"there is no tokenizer at {path}", hint=f"a file, or a folder with {_HG_FILES[0]}")
+        raise UserInputError(f"there is no tokenizer at {path}", hint=f"a file, or a folder with {_HG_FILE}")
 
     digest = hashlib.sha256()
 

@@ -19,10 +19,10 @@ class VocabularyFingerprint:
     """What the rows of an embedding mean."""
 
     tokenizer: str
-    """The name of the text tokenizer's card."""
+    """The name of the text tokenizer's card, or its path; empty if none was known when the vocabulary was grown."""
 
     tokenizer_hash: str
-    """The SHA-256 of the tokenizer's file."""
+    """The SHA-256 of the tokenizer's file; empty together with ``tokenizer``: then every tokenizer will do."""
 
     text_size: int
 
@@ -50,6 +50,9 @@ class VocabularyFingerprint:
             ("codec", (self.codec.digest, self.codec.describe()), (run.codec.digest, run.codec.describe())),
             ("stream pattern", (self.pattern,) * 2, (run.pattern,) * 2),
         ]
+
+        if not self.tokenizer_hash:
+            pairs = pairs[1:]
 
         for what, (mine, mine_shown), (theirs, theirs_shown) in pairs:
             if mine != theirs:

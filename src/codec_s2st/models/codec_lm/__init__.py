@@ -8,11 +8,14 @@ from fairseq2.runtime.dependency import DependencyContainer
 def register(container: DependencyContainer) -> None:
     """Registers the family and its architectures."""
     from fairseq2.composition import register_model_family
+    from fairseq2.model_checkpoint import ModelCheckpointLoader
     from fairseq2.models.utils.ac import apply_layerwise_ac
 
-    from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY, CodecLMConfig, register_codec_lm_configs
+    from codec_s2st.models.codec_lm.archs import register_codec_lm_configs
+    from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY, CodecLMConfig
     from codec_s2st.models.codec_lm.factory import create_codec_lm
     from codec_s2st.models.codec_lm.fsdp import apply_fsdp_to_codec_lm
+    from codec_s2st.models.codec_lm.loader import LazyCheckpointLoader
     from codec_s2st.models.codec_lm.model import CodecLM
     from codec_s2st.models.codec_lm.warm_start import convert_codec_lm_state_dict
 
@@ -37,3 +40,5 @@ def register(container: DependencyContainer) -> None:
     )
 
     register_codec_lm_configs(container)
+
+    container.collection.register_type(ModelCheckpointLoader, LazyCheckpointLoader)

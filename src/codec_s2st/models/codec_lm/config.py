@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from fairseq2.models.qwen import QwenConfig
-from fairseq2.runtime.config_registry import ConfigRegistrar
-from fairseq2.runtime.dependency import DependencyContainer
 from fairseq2.utils.validation import Validatable, ValidationResult
 
+from codec_s2st.models.codec_lm.backbones import BACKBONES, BackboneConfig
+from codec_s2st.models.codec_lm.tables import NEW_ROWS_INITS, NewRowsInit
 from codec_s2st.tokens.delay import StreamPattern, parse_pattern
 from codec_s2st.tokens.vocabulary import Vocabulary
 
@@ -20,8 +19,8 @@ CODEC_LM_FAMILY: Final = "codec_s2st_lm"
 class CodecLMConfig(Validatable):
     """A decoder-only language model over text and Q streams of codec tokens."""
 
-    decoder: QwenConfig = field(default_factory=lambda: QwenConfig())
-    """The backbone; its ``vocab_size`` is the number of text rows, and ``tied_embeddings`` is not read."""
+    decoder: BackboneConfig = field(default_factory=lambda: BackboneConfig())
+    """The backbone; its ``vocab_size`` is the number of text rows."""
 
     codebook_sizes: list[int] = field(default_factory=lambda: [1024, 1024, 1024])
     """The size of each of the Q code books."""
@@ -29,8 +28,17 @@ class CodecLMConfig(Validatable):
     pattern: str = "parallel"
     """How codes are laid out over steps: ``parallel``, ``delay``, ``flatten`` or ``delay:0,1,1``."""
 
+    rows_multiple_of: int = 1
+    """Each table is padded at its end to a multiple of so many rows, which tensor parallelism then splits evenly."""
+
+    new_rows_init: NewRowsInit = "normal"
+    """What a warm start draws new rows from: ``normal`` (mean 0), or ``old_rows`` (mean and covariance of the old)."""
+
     new_rows_std: float = 0.02
-    """The standard deviation of the normal that new rows of embedding and heads are drawn from."""
+    """The standard deviation of ``normal``; and of both tables where nothing is loaded into them."""
+
+    new_rows_scale: float = 1.0
+    """With ``old_rows``, the standard deviation of new rows in units of the old rows'."""
 
     new_rows_seed: int = 1
     """The seed of the new rows' initialisation in a warm start."""
@@ -51,6 +59,21 @@ class CodecLMConfig(Validatable):
             result.add_error("`codebook_sizes` must hold at least one positive size.")
 
             return result
+
+        if self.decoder.family not in BACKBONES:
+            result.add_error(f"`decoder.family` must be {' or '.join(BACKBONES)}, but is '{self.decoder.family}'.")
+
+        if self.rows_multiple_of < 1:
+            result.add_error("`rows_multiple_of` must be at least 1.")
+
+        if self.new_rows_init not in NEW_ROWS_INITS:
+            result.add_error(f"`new_rows_init` must be {' or '.join(NEW_ROWS_INITS)}, but is '{self.new_rows_init}'.")
+
+        if self.new_rows_std <= 0:
+            result.add_error("`new_rows_std` must be positive.")
+
+        if self.new_rows_scale < 0:
+            result.add_error("`new_rows_scale` must not be negative.")
 
         if self.text_loss_weight <= 0:
             result.add_error("`text_loss_weight` must be positive.")
@@ -74,69 +97,3 @@ class CodecLMConfig(Validatable):
 
     def make_pattern(self) -> StreamPattern:
         return parse_pattern(self.pattern, len(self.codebook_sizes))
-
-
-def register_codec_lm_configs(container: DependencyContainer) -> None:
-    arch = ConfigRegistrar(container, CodecLMConfig)
-
-    @arch("tiny")
-    def tiny() -> CodecLMConfig:
-        """Two layers, for tests."""
-        decoder = QwenConfig(
-            model_dim=32,
-            max_seq_len=512,
-            vocab_size=64,
-            num_layers=2,
-            num_attn_heads=4,
-            num_key_value_heads=2,
-            ffn_inner_dim=64,
-            rope_theta=10_000.0,
-        )
-
-        return CodecLMConfig(decoder=decoder, codebook_sizes=[16, 16])
-
-    @arch("demo")
-    def demo() -> CodecLMConfig:
-        """The model of the demo world, for two CPU cores."""
-        decoder = QwenConfig(
-            model_dim=192,
-            max_seq_len=1024,
-            vocab_size=800,
-            num_layers=6,
-            num_attn_heads=4,
-            num_key_value_heads=4,
-            ffn_inner_dim=512,
-            rope_theta=10_000.0,
-        )
-
-        return CodecLMConfig(decoder=decoder, codebook_sizes=[512] * 4)
-
-    @arch("qwen1_5_0_5b")
-    def qwen1_5_0_5b() -> CodecLMConfig:
-        """The paper's base model, Qwen1.5-0.5B."""
-        decoder = QwenConfig(
-            model_dim=1024,
-            max_seq_len=32_768,
-            vocab_size=151_936,
-            num_layers=24,
-            num_attn_heads=16,
-            num_key_value_heads=16,
-            ffn_inner_dim=2816,
-        )
-
-        return CodecLMConfig(decoder=decoder)
-
-    @arch("qwen2_5_0_5b")
-    def qwen2_5_0_5b() -> CodecLMConfig:
-        """Qwen2.5-0.5B."""
-        decoder = QwenConfig(
-            model_dim=896,
-            max_seq_len=32_768,
-            vocab_size=151_936,
-            num_layers=24,
-            num_attn_heads=14,
-            num_key_value_heads=2,
-            ffn_inner_dim=4864,
-        )
-
-        return CodecLMConfig(decoder=decoder)

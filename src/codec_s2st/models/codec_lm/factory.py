@@ -1,13 +1,13 @@
-"""Builds a codec_lm model out of fairseq2's Qwen parts."""
+"""Builds a codec_lm model around fairseq2's decoder."""
 
 from __future__ import annotations
 
-from fairseq2.models.qwen import QwenFactory
-
+from codec_s2st.models.codec_lm.backbones import backbone_of
 from codec_s2st.models.codec_lm.config import CodecLMConfig
 from codec_s2st.models.codec_lm.frontend import CodecLMFrontend, StreamEmbedding
 from codec_s2st.models.codec_lm.heads import CodecLMHeads
 from codec_s2st.models.codec_lm.model import CodecLM
+from codec_s2st.models.codec_lm.tables import padded_rows
 
 
 def create_codec_lm(config: CodecLMConfig) -> CodecLM:
@@ -16,19 +16,22 @@ def create_codec_lm(config: CodecLMConfig) -> CodecLM:
 
     model_dim = config.decoder.model_dim
 
-    embed = StreamEmbedding(vocabulary.size, model_dim, vocabulary.pad, std=config.new_rows_std)
+    num_rows = padded_rows(vocabulary.size, config.rows_multiple_of)
+
+    embed = StreamEmbedding(num_rows, model_dim, vocabulary.pad, std=config.new_rows_std)
 
     return CodecLM(
         vocabulary,
         config.make_pattern(),
         CodecLMFrontend(embed),
-        QwenFactory(config.decoder).create_decoder(),
+        backbone_of(config.decoder).create_decoder(config.decoder),
         CodecLMHeads(
             vocabulary,
             model_dim,
             std=config.new_rows_std,
             text_weight=config.text_loss_weight,
             stream_weights=config.stream_loss_weights,
+            rows_multiple_of=config.rows_multiple_of,
         ),
         max_seq_len=config.decoder.max_seq_len,
         vocabulary_fingerprint=config.vocabulary,

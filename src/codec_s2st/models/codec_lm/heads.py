@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import Module, Parameter, functional
 from typing_extensions import override
 
+from codec_s2st.models.codec_lm.tables import padded_rows
 from codec_s2st.tokens.vocabulary import Vocabulary
 
 
@@ -55,10 +56,13 @@ class CodecLMHeads(Module):
         std: float,
         text_weight: float = 1.0,
         stream_weights: Sequence[float] = (),
+        rows_multiple_of: int = 1,
     ) -> None:
         """
         :param text_weight: The weight of text targets in the loss.
         :param stream_weights: The weight of the codes of each of the Q streams in the loss; if empty, 1 each.
+        :param rows_multiple_of: Each table is padded at its end to a multiple of so many rows. No softmax runs over
+            rows of padding.
         """
         super().__init__()
 
@@ -69,14 +73,18 @@ class CodecLMHeads(Module):
         self.loss_weights = (text_weight, *(stream_weights or [1.0] * len(vocabulary.codebook_sizes)))
         """Of text, and of streams 0..Q-1."""
 
-        self.stream0_weight = Parameter(torch.empty((vocabulary.stream0_size, model_dim)))
+        num_rows = padded_rows(vocabulary.stream0_size, rows_multiple_of)
+
+        self.stream0_weight = Parameter(torch.empty((num_rows, model_dim)))
 
         num_other = sum(vocabulary.codebook_sizes[1:])
 
         self.codebook_weight: Parameter | None
 
         if num_other:
-            self.register_parameter("codebook_weight", Parameter(torch.empty((num_other, model_dim))))
+            num_rows = padded_rows(num_other, rows_multiple_of)
+
+            self.register_parameter("codebook_weight", Parameter(torch.empty((num_rows, model_dim))))
         else:
             self.register_parameter("codebook_weight", None)
 
@@ -164,7 +172,7 @@ class CodecLMHeads(Module):
 
         assert self.codebook_weight is not None
 
-        logits = functional.linear(hidden, self.codebook_weight)
+        logits = functional.linear(hidden, self.codebook_weight[: sum(sizes)])
 
         if len(set(sizes)) == 1:
             # One softmax over N * (Q - 1) rows is faster than Q - 1 of them.
@@ -183,14 +191,16 @@ class CodecLMHeads(Module):
 
         :returns: Q tensors: [N, text + specials + C_0] first, then [N, C_q] each.
         """
-        stream0 = functional.linear(hidden, self.stream0_weight)
+        stream0 = functional.linear(hidden, self.stream0_weight[: self.vocabulary.stream0_size])
 
         if self.codebook_weight is None:
             return (stream0,)
 
-        rest = functional.linear(hidden, self.codebook_weight)
+        sizes = self.vocabulary.codebook_sizes[1:]
 
-        return (stream0, *rest.split(self.vocabulary.codebook_sizes[1:], dim=-1))
+        rest = functional.linear(hidden, self.codebook_weight[: sum(sizes)])
+
+        return (stream0, *rest.split(sizes, dim=-1))
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

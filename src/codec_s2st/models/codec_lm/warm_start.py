@@ -2,65 +2,128 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final, final
+
 import torch
-from fairseq2.models.qwen.interop import convert_qwen_state_dict
 from torch import Tensor
+from typing_extensions import override
 
-from codec_s2st.errors import UserInputError
+from codec_s2st.lazy_tensors import HeldTensor, LazyTensor
+from codec_s2st.models.codec_lm.backbones import names
 from codec_s2st.models.codec_lm.config import CodecLMConfig
+from codec_s2st.models.codec_lm.tables import draw_new_rows, padded_rows
+from codec_s2st.models.codec_lm.text_llm import find_text_llm
 
-_HG_EMBED = "model.embed_tokens.weight"
-_EMBED = "decoder_frontend.embed.weight"
-_TEXT_HEAD = "final_proj.weight"
+STREAM0_HEAD: Final = "heads.stream0_weight"
+CODEBOOK_HEAD: Final = "heads.codebook_weight"
+
+_TABLES: Final = (names.EMBED, STREAM0_HEAD, CODEBOOK_HEAD)
 
 
 def convert_codec_lm_state_dict(state_dict: dict[str, object], config: CodecLMConfig) -> dict[str, object]:
     """Returns the state of a codec_lm model from ours (as it is) or from a textual LLM's (grown).
 
-    A textual LLM's state has Hugging Face's Qwen2 key names, or fairseq2's own. Its embedding and head are untied:
-    their new rows differ. New rows are drawn from a normal with ``config.new_rows_std``, seeded with
-    ``config.new_rows_seed``.
+    :param state_dict: Tensors, or :class:`LazyTensor` throughout; what is returned is of the same kind.
 
-    :raises UserInputError: the number of text rows, or the width, differs from the configuration's.
+    :raises UserInputError: the checkpoint is not the textual LLM that ``config.decoder`` describes.
     """
-    if "heads.stream0_weight" in state_dict:
+    if STREAM0_HEAD in state_dict:
         return state_dict
 
-    if _HG_EMBED in state_dict and "lm_head.weight" not in state_dict:
-        state_dict = {**state_dict, "lm_head.weight": state_dict[_HG_EMBED]}
+    tensors: dict[str, LazyTensor] = {}
 
-    state = convert_qwen_state_dict(dict(state_dict), config.decoder)
+    for key, value in state_dict.items():
+        if isinstance(value, Tensor):
+            tensors[key] = HeldTensor(value)
+        elif isinstance(value, LazyTensor):
+            tensors[key] = value
 
-    text_embed = state.pop(_EMBED, None)
+    grown = grow_text_llm(find_text_llm(tensors, config.decoder), config)
 
-    text_head = state.pop(_TEXT_HEAD, text_embed)
+    if any(isinstance(value, LazyTensor) for value in state_dict.values()):
+        return dict(grown)
 
-    expected = (config.decoder.vocab_size, config.decoder.model_dim)
+    return {key: tensor.read() for key, tensor in grown.items()}
 
-    if not isinstance(text_embed, Tensor) or not isinstance(text_head, Tensor):
-        raise UserInputError("the checkpoint is neither a codec_lm model nor a textual Qwen model")
 
-    for weight in (text_embed, text_head):
-        if tuple(weight.shape) != expected:
-            raise UserInputError(
-                f"the checkpoint has a text table of shape {tuple(weight.shape)}, but the model wants {expected}",
-                hint="set `model.config_overrides.decoder` to the checkpoint's sizes",
-            )
+def grow_text_llm(text_llm: Mapping[str, LazyTensor], config: CodecLMConfig) -> dict[str, LazyTensor]:
+    """Returns the state of a codec_lm model that says of text what ``text_llm`` says.
 
+    Embedding and head become two tables if they were one, since their new rows differ. New rows are drawn as
+    ``config.new_rows_init`` says, seeded with ``config.new_rows_seed``; rows of padding are zero.
+
+    :param text_llm: The tensors by our names, as :func:`find_text_llm` returns them.
+    """
     vocabulary = config.make_vocabulary()
 
-    generator = torch.Generator().manual_seed(config.new_rows_seed)
+    grown = {key: tensor for key, tensor in text_llm.items() if key.startswith("decoder.")}
 
-    def grow(weight: Tensor, num_rows: int) -> Tensor:
-        new_rows = torch.randn((num_rows - weight.size(0), weight.size(1)), generator=generator)
+    head = text_llm[names.HEAD]
 
-        return torch.cat([weight, (new_rows * config.new_rows_std).to(weight.dtype)])
+    grown[names.EMBED] = _GrownTable(0, text_llm[names.EMBED], vocabulary.size, config)
 
-    state[_EMBED] = grow(text_embed, vocabulary.size)
-
-    state["heads.stream0_weight"] = grow(text_head, vocabulary.stream0_size)
+    grown[STREAM0_HEAD] = _GrownTable(1, head, vocabulary.stream0_size, config)
 
     if vocabulary.num_streams > 1:
-        state["heads.codebook_weight"] = grow(text_head[:0], vocabulary.size - vocabulary.stream0_size)
+        num_rows = vocabulary.size - vocabulary.stream0_size
 
-    return state
+        grown[CODEBOOK_HEAD] = _GrownTable(2, head, num_rows, config, keep_text=False)
+
+    return grown
+
+
+@final
+class _GrownTable(LazyTensor):
+    """The rows of the text, new rows, and rows of padding."""
+
+    def __init__(
+        self, idx: int, text: LazyTensor, num_rows: int, config: CodecLMConfig, *, keep_text: bool = True
+    ) -> None:
+        """
+        :param idx: Tells the tables' random numbers apart.
+        :param num_rows: Without padding.
+        :param keep_text: If ``False``, the text's rows are looked at but are no part of the table.
+        """
+        self.shape = (padded_rows(num_rows, config.rows_multiple_of), text.shape[1])
+        self.dtype = text.dtype
+
+        self._idx = idx
+        self._text = text
+        self._num_rows = num_rows
+        self._config = config
+        self._keep_text = keep_text
+
+    @override
+    def read(self) -> Tensor:
+        config = self._config
+
+        table = torch.empty(self.shape, dtype=self.dtype)
+
+        old_rows = table[:0]
+
+        if self._keep_text:
+            old_rows = table[: self._text.shape[0]]
+
+            self._text.read_into(old_rows)
+        elif config.new_rows_init == "old_rows":
+            old_rows = self._text.read()
+
+        generator = torch.Generator().manual_seed(len(_TABLES) * config.new_rows_seed + self._idx)
+
+        begin = self._text.shape[0] if self._keep_text else 0
+
+        new_rows = draw_new_rows(
+            old_rows,
+            self._num_rows - begin,
+            config.new_rows_init,
+            config.new_rows_std,
+            config.new_rows_scale,
+            generator,
+        )
+
+        table[begin : self._num_rows] = new_rows.to(self.dtype)
+
+        table[self._num_rows :] = 0.0
+
+        return table

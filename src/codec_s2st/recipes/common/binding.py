@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from fairseq2.recipe.config import ModelSection
 
-from codec_s2st.data.text import TextTokenizer
+from codec_s2st.data.text import TextTokenizer, load_text_tokenizer
 from codec_s2st.errors import UserInputError
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
-from codec_s2st.recipes.common.initial import InitialModel, find_initial_model
+from codec_s2st.recipes.common.initial import InitialModel
 from codec_s2st.tokens.compatibility import VocabularyFingerprint
 from codec_s2st.tokens.delay import parse_pattern
 from codec_s2st.tokens.fingerprint import CodecFingerprint
 from codec_s2st.tokens.sequence import SequenceBuilder
+
+AUTO_TOKENIZER: Final = "auto"
+"""Names the tokenizer of the model that a run starts from."""
+
+_DEFAULT_TOKENIZER: Final = "codec_s2st_demo_tokenizer"
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,33 @@ class BoundVocabulary:
         return SequenceBuilder(vocabulary, parse_pattern(self.fingerprint.pattern, vocabulary.num_streams))
 
 
+def choose_tokenizer(name: str | None, initial: InitialModel) -> TextTokenizer:
+    """Returns the text tokenizer of a run.
+
+    :param name: As in the configuration; ``auto`` is the tokenizer of ``initial``, or the demo's for random weights.
+
+    :raises UserInputError: ``initial`` comes without a tokenizer, or there is no tokenizer of that name.
+    """
+    if name is None:
+        raise UserInputError("`tokenizer.name` must be set", hint="codec-s2st ls --kind cards")
+
+    if name != AUTO_TOKENIZER:
+        return load_text_tokenizer(name)
+
+    if initial.tokenizer is not None:
+        return load_text_tokenizer(initial.tokenizer)
+
+    if initial.path is None and initial.name is None:
+        return load_text_tokenizer(_DEFAULT_TOKENIZER)
+
+    raise UserInputError(
+        f"model '{initial.name or initial.path}' comes without a tokenizer",
+        hint="set `tokenizer.name` to a card, or to a folder with tokenizer.json or tokenizer.model",
+    )
+
+
 def bind_vocabulary(
-    section: ModelSection, init: str | None, tokenizer: TextTokenizer, codec: CodecFingerprint
+    section: ModelSection, initial: InitialModel, tokenizer: TextTokenizer, codec: CodecFingerprint
 ) -> BoundVocabulary:
     """Decides the run's vocabulary and completes the model section, so that fairseq2 builds and loads the right model.
 
@@ -46,8 +76,6 @@ def bind_vocabulary(
 
     :raises UserInputError: checkpoint, tokenizer and codec do not fit together.
     """
-    initial = find_initial_model(init, section)
-
     overrides: dict[str, Any] = dict(section.config_overrides) if isinstance(section.config_overrides, Mapping) else {}
 
     decoder = asdict(initial.decoder)
@@ -91,6 +119,9 @@ def bind_vocabulary(
         pattern=fingerprint.pattern,
         vocabulary=fingerprint.to_json(),
     )
+
+    # What a checkpoint has, it keeps.
+    overrides.setdefault("rows_multiple_of", initial.config.rows_multiple_of)
 
     _complete(section, initial, overrides)
 

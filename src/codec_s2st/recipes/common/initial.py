@@ -1,37 +1,42 @@
-"""Where a run's weights come from: nothing, a card, an earlier run, or a Hugging Face folder of a textual LLM."""
+"""Where a run's weights come from: nothing, a card, a published folder, an earlier run, or a Hugging Face folder."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from fairseq2.assets import AssetCard, AssetDownloadManager, AssetStore
+from fairseq2.assets import AssetCard, AssetCardError, AssetStore
 from fairseq2.models import ModelFamily
-from fairseq2.models.qwen import QWEN_FAMILY, QwenConfig
 from fairseq2.recipe.config import ModelSection
 from fairseq2.runtime.dependency import get_dependency_resolver
 
+from codec_s2st.codecs.download import download_weights
+from codec_s2st.codecs.weights import safetensors_files
+from codec_s2st.data.text import has_tokenizer
 from codec_s2st.errors import UserInputError, unknown_name
+from codec_s2st.model_cards import find_model_card
+from codec_s2st.models.codec_lm.backbones import BACKBONES, BackboneConfig
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY, CodecLMConfig
 from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
+from codec_s2st.models.codec_lm.loader import lazy_checkpoint_path
+from codec_s2st.models.codec_lm.text_llm import CONFIG_FILE, find_text_llm, read_text_llm
 from codec_s2st.share import card_name
+from codec_s2st.tensor_files import read_headers
+from codec_s2st.tokens.compatibility import VocabularyFingerprint
 
-_SUPPORTED_HG_TYPES: Final = ("qwen2",)
-
-_ONLY: Final = (("rms_norm_eps", 1e-6), ("hidden_act", "silu"), ("rope_scaling", None), ("use_sliding_window", False))
-"""What QwenFactory computes with, whatever a config.json says."""
+ROWS_MULTIPLE_OF: Final = 32
+"""Of the tables of a model that is grown from a textual LLM: up to so many ranks can split them evenly."""
 
 
 @dataclass(frozen=True)
 class InitialModel:
     """The architecture and the weights that a run starts from."""
 
-    decoder: QwenConfig
+    decoder: BackboneConfig
 
     path: Path | None = None
-    """The checkpoint; ``None`` for random weights."""
+    """The checkpoint, as fairseq2 loads it; ``None`` for random weights."""
 
     name: str | None = None
     """The card, where the weights come from one."""
@@ -41,9 +46,12 @@ class InitialModel:
 
     config: CodecLMConfig = field(default_factory=CodecLMConfig)
 
+    tokenizer: str | AssetCard | None = None
+    """The text tokenizer that belongs to the weights: a card, its name, or a folder; ``None`` if none is known."""
+
 
 def find_initial_model(init: str | None, section: ModelSection) -> InitialModel:
-    """Returns what ``init`` names: a card, the folder of a run, or a folder in Hugging Face's layout.
+    """Returns what ``init`` names: a card, a published folder, the folder of a run, or one in Hugging Face's layout.
 
     :param section: The recipe's model section, which names the architecture where ``init`` is ``None``.
 
@@ -55,21 +63,33 @@ def find_initial_model(init: str | None, section: ModelSection) -> InitialModel:
     path = Path(init).expanduser()
 
     if path.is_dir():
-        if path.joinpath("config.json").is_file():
+        if path.joinpath(CONFIG_FILE).is_file():
             return from_hugging_face(path)
 
         if path.joinpath("checkpoints", "model.yaml").is_file():
             return _from_run(path)
 
+        if any(file.suffix in (".yaml", ".yml") for file in path.iterdir()):
+            return _from_published(path)
+
         raise UserInputError(
-            f"folder '{init}' is neither a run (checkpoints/model.yaml) nor a Hugging Face model (config.json)"
+            f"folder '{init}' is neither a run (checkpoints/model.yaml) nor a published model (card.yaml) nor a"
+            " Hugging Face model (config.json)"
         )
 
+    if path.is_file() and path.suffix in (".yaml", ".yml"):
+        return _from_published(path)
+
     if path.is_file():
-        raise UserInputError(f"'{init}' to start from is a file, but must be a card's name or a folder")
+        raise UserInputError(f"'{init}' to start from is a file, but must be a card or a folder")
 
     if "/" in init:
-        raise UserInputError(f"'{init}' to start from does not exist")
+        hint = None
+
+        if init.count("/") == 1 and not init.startswith((".", "/", "~")):
+            hint = f"a model of the hub is fetched first: hf download {init} --local-dir FOLDER"
+
+        raise UserInputError(f"'{init}' to start from does not exist", hint=hint)
 
     return _from_card(init)
 
@@ -84,7 +104,9 @@ def _from_section(section: ModelSection) -> InitialModel:
         raise UserInputError("`model.path` is not read", hint="name the folder with `init`, or --init")
 
     if section.arch is None:
-        raise UserInputError("`model.arch` must be set", hint=f"known: {', '.join(sorted(hub.get_archs()))}")
+        raise UserInputError(
+            "neither `init` nor `model.arch` is set", hint=f"--init DIR, or one of {', '.join(sorted(hub.get_archs()))}"
+        )
 
     if section.arch not in hub.get_archs():
         raise unknown_name("architecture", section.arch, hub.get_archs())
@@ -108,35 +130,114 @@ def _from_card(name: str) -> InitialModel:
 
     family = None if field is None else field.as_(str)
 
-    if family == QWEN_FAMILY:
-        return _from_text_card(card)
+    if family in BACKBONES:
+        return _from_text_card(card, family)
 
     if family != CODEC_LM_FAMILY:
-        raise UserInputError(f"card '{card.name}' is a model neither of {CODEC_LM_FAMILY} nor of {QWEN_FAMILY}")
+        families = ", ".join((CODEC_LM_FAMILY, *BACKBONES))
+
+        raise UserInputError(f"card '{card.name}' is a model of the family {family}, but must be one of {families}")
 
     config = get_codec_lm_hub().get_model_config(card)
 
-    return InitialModel(config.decoder, name=card.name, vocabulary=config.vocabulary, config=config)
+    return InitialModel(
+        config.decoder,
+        name=card.name,
+        vocabulary=config.vocabulary,
+        config=config,
+        tokenizer=_tokenizer_of(card, config),
+    )
 
 
-def _from_text_card(card: AssetCard) -> InitialModel:
+def _from_text_card(card: AssetCard, family: str) -> InitialModel:
     resolver = get_dependency_resolver()
 
-    config = resolver.resolve(ModelFamily, key=QWEN_FAMILY).get_model_config(card)
+    config = BACKBONES[family].from_card_config(resolver.resolve(ModelFamily, key=family).get_model_config(card))
 
-    assert isinstance(config, QwenConfig)
+    path = checkpoint_of(card)
 
-    uri = card.field("checkpoint").as_uri()
+    # Says what does not fit before anything is built.
+    find_text_llm(read_headers(path), config, where=f"the checkpoint {path} of card '{card.name}'")
 
-    path = uri.to_path() if uri.scheme == "file" else resolver.resolve(AssetDownloadManager).download_model(uri)
+    has_own = card.has_field("tokenizer") or card.has_field("tokenizer_ref")
 
-    return InitialModel(config, path=path)
+    return InitialModel(
+        config,
+        path=lazy_checkpoint_path(path) if path.is_dir() else path,
+        config=CodecLMConfig(rows_multiple_of=ROWS_MULTIPLE_OF),
+        tokenizer=card if has_own else None,
+    )
+
+
+def checkpoint_of(card: AssetCard) -> Path:
+    """Returns the safetensors file, or the folder of them, that a card names; what is on the hub is fetched.
+
+    :raises UserInputError: there is none, it is of another format, or it is not for everybody.
+    """
+    try:
+        uri = card.field("checkpoint").as_uri()
+    except AssetCardError:
+        # fairseq2's cards of gated models say where to ask for them, and nothing else.
+        url = card.maybe_get_field("url")
+
+        place = "" if url is None else f"; ask for it at {url.value}"
+
+        raise UserInputError(
+            f"card '{card.name}' names no checkpoint, because its model is gated{place}",
+            hint="fetch it, then name its folder: --init FOLDER",
+        ) from None
+
+    path = uri.to_path() if uri.scheme == "file" else download_weights(card.name, uri)
+
+    if not path.exists():
+        raise UserInputError(f"the checkpoint '{path}' of card '{card.name}' does not exist")
+
+    if not safetensors_files(path):
+        raise UserInputError(
+            f"the checkpoint '{path}' of card '{card.name}' is not safetensors", hint="pickled checkpoints are not read"
+        )
+
+    return path
+
+
+def _from_published(path: Path) -> InitialModel:
+    card = find_model_card(str(path))
+
+    config = get_codec_lm_hub().get_model_config(card)
+
+    return InitialModel(
+        config.decoder,
+        path=checkpoint_of(card),
+        vocabulary=config.vocabulary,
+        config=config,
+        tokenizer=_tokenizer_of(card, config),
+    )
+
+
+def _tokenizer_of(card: AssetCard, config: CodecLMConfig) -> str | AssetCard | None:
+    if card.has_field("tokenizer"):
+        return card
+
+    return _tokenizer_in(config.vocabulary, where=f"card '{card.name}'")
+
+
+def _tokenizer_in(vocabulary: str, *, where: str) -> str | None:
+    if not vocabulary:
+        return None
+
+    return VocabularyFingerprint.from_json(vocabulary, where=where).tokenizer or None
 
 
 def _from_run(run: Path) -> InitialModel:
     config, path = read_run(run)
 
-    return InitialModel(config.decoder, path=path, vocabulary=config.vocabulary, config=config)
+    return InitialModel(
+        config.decoder,
+        path=path,
+        vocabulary=config.vocabulary,
+        config=config,
+        tokenizer=_tokenizer_in(config.vocabulary, where=f"run '{run}'"),
+    )
 
 
 def read_run(run: Path) -> tuple[CodecLMConfig, Path]:
@@ -172,48 +273,15 @@ def read_run(run: Path) -> tuple[CodecLMConfig, Path]:
 
 
 def from_hugging_face(folder: Path) -> InitialModel:
-    """Returns the textual LLM in a folder of ``config.json`` and safetensors.
+    """Returns the textual LLM in a folder of ``config.json``, safetensors, and maybe a tokenizer.
 
-    :raises UserInputError: the model's type, or an option that it uses, is not supported.
+    :raises UserInputError: the model's type, or an option that it uses, is not supported; or the weights do not fit.
     """
-    try:
-        data: dict[str, Any] = json.loads(folder.joinpath("config.json").read_text())
-    except ValueError as ex:
-        raise UserInputError(f"{folder / 'config.json'} is not JSON: {ex}") from None
+    decoder, _ = read_text_llm(folder)
 
-    model_type = data.get("model_type")
-
-    if model_type not in _SUPPORTED_HG_TYPES:
-        raise UserInputError(
-            f"{folder}: model type '{model_type}' is not supported, only {', '.join(_SUPPORTED_HG_TYPES)}"
-        )
-
-    for key, expected in _ONLY:
-        if data.get(key, expected) != expected:
-            raise UserInputError(f"{folder}: `{key}` = {data[key]} is not supported, only {expected}")
-
-    # Where later versions of transformers say what `rope_theta` and `rope_scaling` said.
-    rope = data.get("rope_parameters") or {}
-
-    if rope.get("rope_type", "default") != "default":
-        raise UserInputError(f"{folder}: `rope_parameters` = {rope} is not supported, only the default type")
-
-    if not any(folder.glob("*.safetensors")):
-        raise UserInputError(f"{folder} holds no safetensors file", hint="pickled checkpoints are not read")
-
-    try:
-        decoder = QwenConfig(
-            model_dim=data["hidden_size"],
-            max_seq_len=data["max_position_embeddings"],
-            vocab_size=data["vocab_size"],
-            tied_embeddings=data.get("tie_word_embeddings", False),
-            num_layers=data["num_hidden_layers"],
-            num_attn_heads=data["num_attention_heads"],
-            num_key_value_heads=data["num_key_value_heads"],
-            ffn_inner_dim=data["intermediate_size"],
-            rope_theta=data.get("rope_theta", rope.get("rope_theta", 10_000.0)),
-        )
-    except KeyError as ex:
-        raise UserInputError(f"{folder / 'config.json'} has no key {ex}") from None
-
-    return InitialModel(decoder, path=folder)
+    return InitialModel(
+        decoder,
+        path=lazy_checkpoint_path(folder),
+        config=CodecLMConfig(rows_multiple_of=ROWS_MULTIPLE_OF),
+        tokenizer=str(folder.absolute()) if has_tokenizer(folder) else None,
+    )

@@ -28,10 +28,10 @@ from codec_s2st.codecs.codec import load_codec
 from codec_s2st.data.dataset import SHARDS_FAMILY, DataSection, SpeechTextDataset
 from codec_s2st.data.reader import BatchMaker
 from codec_s2st.data.templates import LossPolicy, find_template
-from codec_s2st.data.text import load_text_tokenizer
 from codec_s2st.errors import UserInputError
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
-from codec_s2st.recipes.common.binding import bind_vocabulary
+from codec_s2st.recipes.common.binding import AUTO_TOKENIZER, bind_vocabulary, choose_tokenizer
+from codec_s2st.recipes.common.initial import find_initial_model
 from codec_s2st.recipes.common.unit import CodecLMEvalUnit, CodecLMTrainUnit, LossMetrics, register_metric_descriptors
 from codec_s2st.tokens.fingerprint import CodecFingerprint
 from codec_s2st.tokens.sequence import Modality
@@ -56,7 +56,8 @@ class SpeechTextTrainConfig:
 
     data: DataSection = field(default_factory=lambda: DataSection())
 
-    tokenizer: TokenizerSection = field(default_factory=lambda: TokenizerSection(name="codec_s2st_demo_tokenizer"))
+    tokenizer: TokenizerSection = field(default_factory=lambda: TokenizerSection(name=AUTO_TOKENIZER))
+    """``name`` is a card's, or a path; ``auto`` is the tokenizer of ``init``, or the demo's for random weights."""
 
     gang: GangSection = field(default_factory=lambda: GangSection())
 
@@ -95,10 +96,13 @@ class SpeechTextTrainRecipe(Recipe):
     def create_task(self, context: RecipeContext) -> Task:
         config = context.get_config_as(SpeechTextTrainConfig)
 
-        if config.tokenizer.name is None:
-            raise UserInputError("`tokenizer.name` must be set", hint="codec-s2st ls --kind cards")
+        # The model is built when it is first asked for: what is decided here about its section still counts. The
+        # section must be the resolver's own, since the command line reads the configuration anew at every look.
+        section = context.resolver.resolve(ModelSection)
 
-        tokenizer = load_text_tokenizer(config.tokenizer.name)
+        initial = find_initial_model(config.init, section)
+
+        tokenizer = choose_tokenizer(config.tokenizer.name, initial)
 
         dataset = context.get_dataset_as(SpeechTextDataset)
 
@@ -106,11 +110,7 @@ class SpeechTextTrainRecipe(Recipe):
 
         dataset = dataset.first_streams(codec.spec.num_streams)
 
-        # The model is built when it is first asked for: what is decided here about its section still counts. The
-        # section must be the resolver's own, since the command line reads the configuration anew at every look.
-        section = context.resolver.resolve(ModelSection)
-
-        bound = bind_vocabulary(section, config.init, tokenizer, codec)
+        bound = bind_vocabulary(section, initial, tokenizer, codec)
 
         if config.data.max_seq_len > bound.max_seq_len:
             raise UserInputError(

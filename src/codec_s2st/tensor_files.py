@@ -1,0 +1,230 @@
+"""Tensors in safetensors files, read one by one into memory of the caller's, and written in parts.
+
+safetensors' own reader maps files into memory, where all that was read counts as used until the file is closed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from codec_s2st.errors import UserInputError
+from codec_s2st.lazy_tensors import LazyTensor
+
+_DTYPES: Final = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+_MAX_HEADER_BYTES: Final = 100_000_000
+"""As in safetensors' own reader; a corrupt length must not claim all memory."""
+
+INDEX_FILE: Final = "model.safetensors.index.json"
+"""Says which file of a folder holds which tensor; Hugging Face's name for it."""
+
+
+@final
+@dataclass(frozen=True)
+class StoredTensor(LazyTensor):
+    """A tensor in a safetensors file."""
+
+    file: Path
+    offset: int
+    """Of the first byte, from the begin of the file."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @override
+    def read(self) -> Tensor:
+        output = torch.empty(self.shape, dtype=self.dtype)
+
+        self.read_into(output)
+
+        return output
+
+    @override
+    def read_into(self, output: Tensor) -> None:
+        if tuple(output.shape) != self.shape or output.dtype != self.dtype or not output.is_contiguous():
+            raise ValueError("`output` must be contiguous and of the stored shape and type.")
+
+        if not output.numel():
+            return
+
+        buffer = output.detach().view(-1).view(torch.uint8).numpy().data
+
+        with self.file.open("rb", buffering=0) as fp:
+            fp.seek(self.offset)
+
+            while buffer:
+                # One call reads at most 2 GiB.
+                num_read = fp.readinto(buffer)
+
+                if not num_read:
+                    raise UserInputError(f"{self.file} ends before its tensors do", hint="fetch it again")
+
+                buffer = buffer[num_read:]
+
+    @property
+    @override
+    def where(self) -> str:
+        return str(self.file)
+
+
+def read_header(file: Path) -> dict[str, StoredTensor]:
+    """Returns the tensors of a safetensors file by name, without reading them.
+
+    :raises UserInputError: it is no such file, or shorter than it says.
+    """
+    size = file.stat().st_size
+
+    with file.open("rb") as fp:
+        length = int.from_bytes(fp.read(8), "little")
+
+        if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
+            raise _not_safetensors(file)
+
+        header = fp.read(length)
+
+    output = {}
+
+    try:
+        for name, entry in json.loads(header).items():
+            if name == "__metadata__":
+                continue
+
+            begin, end = entry["data_offsets"]
+
+            tensor = StoredTensor(file, 8 + length + begin, tuple(entry["shape"]), _DTYPES[entry["dtype"]])
+
+            if begin < 0 or end - begin != tensor.num_bytes:
+                raise _not_safetensors(file)
+
+            if 8 + length + end > size:
+                raise UserInputError(f"{file} ends before `{name}` does", hint="fetch it again")
+
+            output[name] = tensor
+    except (AttributeError, KeyError, TypeError, ValueError) as ex:
+        raise _not_safetensors(file) from ex
+
+    return output
+
+
+def _not_safetensors(file: Path) -> UserInputError:
+    return UserInputError(
+        f"{file} is not a safetensors file, or is cut short",
+        hint="fetch it again; with git, `git lfs pull` replaces the pointers by the files",
+    )
+
+
+def read_headers(path: Path) -> dict[str, StoredTensor]:
+    """Returns the tensors of a safetensors file, or of a folder of them, by name.
+
+    In a folder, the files are those that its index names; without an index, all of them.
+
+    :raises UserInputError: there are none, a file of the index is missing, or two files hold one name.
+    """
+    files = [path] if path.is_file() else _files_of_folder(path)
+
+    output: dict[str, StoredTensor] = {}
+
+    for file in files:
+        for name, tensor in read_header(file).items():
+            if name in output:
+                raise UserInputError(f"`{name}` is both in {output[name].file} and in {file}")
+
+            output[name] = tensor
+
+    return output
+
+
+def _files_of_folder(folder: Path) -> list[Path]:
+    index = folder / INDEX_FILE
+
+    if not index.is_file():
+        files = sorted(folder.glob("*.safetensors"))
+
+        if not files:
+            raise UserInputError(f"{folder} holds no safetensors file", hint="pickled checkpoints are not read")
+
+        return files
+
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (AttributeError, KeyError, TypeError, ValueError) as ex:
+        raise UserInputError(f"{index} is not an index of safetensors files") from ex
+
+    files = [folder / name for name in names]
+
+    for file in files:
+        # A name with a path in it could be anywhere.
+        if file.parent != folder:
+            raise UserInputError(f"{index} names '{file.name}', which is not in its folder")
+
+        if not file.is_file():
+            raise UserInputError(f"{file} is missing, but {index.name} names it", hint="fetch it again")
+
+    return files
+
+
+def write_tensors(folder: Path, tensors: Mapping[str, LazyTensor], *, max_file_bytes: int) -> None:
+    """Writes safetensors files of at most ``max_file_bytes`` (larger tensors alone in a file) into a folder.
+
+    One file is in memory at a time. The names, and the index of several files, are what Hugging Face's tools look for.
+    """
+    from safetensors.torch import save_file
+
+    parts = list(_partition(tensors, max_file_bytes))
+
+    files = [f"model-{i:05d}-of-{len(parts):05d}.safetensors" for i in range(1, len(parts) + 1)]
+
+    if len(parts) == 1:
+        files = ["model.safetensors"]
+    else:
+        index = {
+            "metadata": {"total_size": sum(tensor.num_bytes for tensor in tensors.values())},
+            "weight_map": {name: file for file, names in zip(files, parts, strict=True) for name in names},
+        }
+
+        folder.joinpath(INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n")
+
+    for file, names in zip(files, parts, strict=True):
+        save_file({name: tensors[name].read().contiguous() for name in names}, folder / file, metadata={"format": "pt"})
+
+        # safetensors keeps what it writes to itself; this is for others.
+        folder.joinpath(file).chmod(0o644)
+
+
+def _partition(tensors: Mapping[str, LazyTensor], max_bytes: int) -> Iterator[Sequence[str]]:
+    names: list[str] = []
+
+    size = 0
+
+    for name in sorted(tensors):
+        num_bytes = tensors[name].num_bytes
+
+        if names and size + num_bytes > max_bytes:
+            yield names
+
+            names, size = [], 0
+
+        names.append(name)
+
+        size += num_bytes
+
+    yield names
