@@ -30,6 +30,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "demo-corpus": Command("codec_s2st.demo.corpus:main", "synthesise a corpus of the demo world: wavs and a manifest"),
     "tokenize": Command("codec_s2st.recipes.common.command:main_tokenize", "turn a manifest into token shards"),
     "codec": Command("codec_s2st.recipes.common.command:main_codec", "train the embedded codec"),
+    "codec-report": Command(
+        "codec_s2st.evaluation.codec_command:main", "measure what a codec does to recordings: bitrate, quality, speed"
+    ),
     "cpt": Command("codec_s2st.recipes.common.command:main_cpt", "continue the pre-training of a text LLM on speech"),
     "s2st": Command("codec_s2st.recipes.common.command:main_s2st", "fine-tune on speech translation and its siblings"),
     "translate": Command("codec_s2st.recipes.translate.command:main", "translate a recording, or many"),
