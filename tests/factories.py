@@ -11,6 +11,7 @@ from torch import Tensor
 
 from codec_s2st.data.shards import ShardRow, ShardSet, Side, write_shard
 from codec_s2st.models.codec_lm.config import CodecLMConfig
+from codec_s2st.models.codec_lm.depth import DepthConfig
 from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
 from codec_s2st.models.codec_lm.model import CodecLM
 from codec_s2st.tokens.fingerprint import CodecFingerprint
@@ -97,12 +98,20 @@ def encode_letters(text: str) -> Tensor:
 def tiny_config(
     sizes: Sequence[int] = (16, 16), *, pattern: str = "parallel", text_size: int = 64, std: float = 0.5
 ) -> CodecLMConfig:
-    """Returns the configuration of two layers; with the large ``std``, the predictions are far from uniform."""
+    """Returns the configuration of two layers; with the large ``std``, the predictions are far from uniform.
+
+    :param pattern: With the suffix ``+depth``, the heads have a depth transformer.
+    """
     config = get_codec_lm_hub().get_arch_config("tiny")
 
     config.decoder.vocab_size = text_size
     config.codebook_sizes = list(sizes)
-    config.pattern = pattern
+    config.pattern, _, heads = pattern.partition("+")
+
+    if heads:
+        config.heads = heads
+        config.depth = DepthConfig(model_dim=16, num_layers=2, num_attn_heads=2, ffn_inner_dim=32)
+
     config.new_rows_std = std
 
     return config

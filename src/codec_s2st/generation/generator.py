@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import torch
 from fairseq2.nn import IncrementalStateBag
+from fairseq2.utils.validation import StandardObjectValidator, Validatable, ValidationError, ValidationResult
 from torch import Tensor
+from typing_extensions import override
 
 from codec_s2st.errors import CodecS2STError, UserInputError
 from codec_s2st.generation.sampling import StreamSampling, sample
@@ -17,7 +19,7 @@ from codec_s2st.tokens.sequence import Modality
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerationOptions:
+class GenerationOptions(Validatable):
     """How segments are generated."""
 
     text: StreamSampling = field(default_factory=StreamSampling)
@@ -31,6 +33,18 @@ class GenerationOptions:
 
     use_cache: bool = True
     """If ``False``, every step reads the whole sequence again: slow, and equal. For tests."""
+
+    @override
+    def validate(self) -> ValidationResult:
+        result = ValidationResult()
+
+        if self.batch_size < 1:
+            result.add_error(f"`batch_size` must be greater than or equal to 1, but is {self.batch_size} instead.")
+
+        if not self.streams:
+            result.add_error("`streams` must have an entry.")
+
+        return result
 
     def of_stream(self, stream: int) -> StreamSampling:
         return self.streams[min(stream, len(self.streams) - 1)]
@@ -68,7 +82,13 @@ class SegmentGenerator:
     def __init__(self, model: CodecLM, options: GenerationOptions) -> None:
         """
         :param model: In evaluation mode.
+        :raises UserInputError: an option is out of range.
         """
+        try:
+            StandardObjectValidator().validate(options)
+        except ValidationError as ex:
+            raise UserInputError(f"the options of the generation cannot be used: {ex}") from None
+
         self._model = model
         self._options = options
 
@@ -190,18 +210,35 @@ class SegmentGenerator:
 
     def _choose(self, hidden: Tensor, rows: TargetRows, active: Tensor, relative: Tensor, uniforms: Tensor) -> Tensor:
         """Returns the next step of the rows ``active``. *Shape:* [B, Q]."""
-        logits = rows.legal_logits(self._model.heads.logits(hidden), active, relative)
-
-        if not all(bool(torch.isfinite(part.max(dim=-1).values).all()) for part in logits):
-            raise CodecS2STError("the model's logits are not finite: its weights are damaged or it has diverged")
+        model = self._model
 
         numbers = uniforms[active, relative.clamp(max=uniforms.size(1) - 1)]
 
-        choices = []
+        heads = model.heads.step(hidden)
 
-        for stream, part in enumerate(logits):
-            options = self._options.text if isinstance(rows, TextTarget) else self._options.of_stream(stream)
+        logits = rows.legal_logits(_finite(heads.logits(0)), active, relative)
 
-            choices.append(sample(part, options, numbers[:, stream]))
+        options = self._options.text if isinstance(rows, TextTarget) else self._options.of_stream(0)
 
-        return rows.advance(torch.stack(choices, dim=-1), active, relative)
+        step, live = rows.advance(sample(logits, options, numbers[:, 0]), active, relative)
+
+        if not bool(live[:, 1:].any()):
+            return step
+
+        for stream in range(1, model.vocabulary.num_streams):
+            logits = _finite(heads.logits(stream, step))
+
+            choice = sample(logits, self._options.of_stream(stream), numbers[:, stream])
+
+            ids = choice + model.vocabulary.codebook_begin(stream)
+
+            step[:, stream] = torch.where(live[:, stream], ids, step[:, stream])
+
+        return step
+
+
+def _finite(logits: Tensor) -> Tensor:
+    if not bool(torch.isfinite(logits.max(dim=-1).values).all()):
+        raise CodecS2STError("the model's logits are not finite: its weights are damaged or it has diverged")
+
+    return logits

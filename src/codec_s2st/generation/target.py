@@ -31,17 +31,23 @@ class TargetRows(ABC):
     """Whether a row came to its own end. Length B."""
 
     @abstractmethod
-    def legal_logits(self, logits: Sequence[Tensor], active: Tensor, relative: Tensor) -> list[Tensor]:
-        """Returns the logits of the streams that can speak, illegal choices at minus infinity.
+    def legal_logits(self, logits: Tensor, active: Tensor, relative: Tensor) -> Tensor:
+        """Returns the logits of stream 0 over its choices, those that are illegal at minus infinity.
 
-        :param logits: The heads' outputs for the rows ``active``: [B, stream 0's ids], then [B, C_q] each.
+        :param logits: The head's output for the rows ``active``. *Shape:* [B, stream 0's ids].
         :param active: The rows' indices. *Shape:* [B].
         :param relative: The step in the segment, from 0. *Shape:* [B].
         """
 
     @abstractmethod
-    def advance(self, choices: Tensor, active: Tensor, relative: Tensor) -> Tensor:
-        """Takes the choices that were made among :meth:`legal_logits`, and returns the step's ids. *Shape:* [B, Q]."""
+    def advance(self, choices: Tensor, active: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
+        """Takes the choices that were made among :meth:`legal_logits`.
+
+        :param choices: *Shape:* [B].
+
+        :returns: The step's ids, padding in streams 1..Q-1. *Shape:* [B, Q].
+        :returns: True where streams 1..Q-1 have a code to choose. *Shape:* [B, Q], bool.
+        """
 
     @abstractmethod
     def read(self, row: int, steps: Tensor) -> Tensor:
@@ -62,24 +68,24 @@ class TextTarget(TargetRows):
         self._lengths = [0] * len(max_lengths)
 
     @override
-    def legal_logits(self, logits: Sequence[Tensor], active: Tensor, relative: Tensor) -> list[Tensor]:
+    def legal_logits(self, logits: Tensor, active: Tensor, relative: Tensor) -> Tensor:
         vocabulary = self._vocabulary
 
-        illegal = torch.ones(len(vocabulary.text_space), dtype=torch.bool, device=logits[0].device)
+        illegal = torch.ones(len(vocabulary.text_space), dtype=torch.bool, device=logits.device)
 
         illegal[: vocabulary.text_size] = False
 
         illegal[self._end] = False
 
-        return [logits[0][:, : len(illegal)].masked_fill(illegal, -torch.inf)]
+        return logits[:, : len(illegal)].masked_fill(illegal, -torch.inf)
 
     @override
-    def advance(self, choices: Tensor, active: Tensor, relative: Tensor) -> Tensor:
+    def advance(self, choices: Tensor, active: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
         step = choices.new_full((choices.size(0), self._vocabulary.num_streams), self._vocabulary.pad)
 
-        step[:, 0] = choices[:, 0]
+        step[:, 0] = choices
 
-        for token, row, rel in zip(choices[:, 0].tolist(), active.tolist(), relative.tolist(), strict=True):
+        for token, row, rel in zip(choices.tolist(), active.tolist(), relative.tolist(), strict=True):
             if self.done[row]:
                 continue
 
@@ -90,7 +96,7 @@ class TextTarget(TargetRows):
 
                 self.done[row] = rel + 1 >= self.max_steps[row] - 1
 
-        return step
+        return step, torch.zeros_like(step, dtype=torch.bool)
 
     @override
     def read(self, row: int, steps: Tensor) -> Tensor:
@@ -119,12 +125,12 @@ class SpeechTarget(TargetRows):
         self._live = pattern.validity(Frames(max(self._max_frames) + 1))
 
     @override
-    def legal_logits(self, logits: Sequence[Tensor], active: Tensor, relative: Tensor) -> list[Tensor]:
+    def legal_logits(self, logits: Tensor, active: Tensor, relative: Tensor) -> Tensor:
         vocabulary = self._vocabulary
 
         space = vocabulary.speech_space
 
-        stream0 = logits[0][:, space.start : space.stop].clone()
+        stream0 = logits[:, space.start : space.stop].clone()
 
         end = stream0[:, self._end - space.start].clone()
 
@@ -142,38 +148,41 @@ class SpeechTarget(TargetRows):
 
             stream0[at_limit, self._end - space.start] = 0.0
 
-        return [stream0, *logits[1:]]
+        return stream0
 
     def _open_steps(self, row: int) -> int:
         """Returns the step at which stream 0 must have ended."""
         return self._pattern.num_steps(Frames(self._max_frames[row])) - self._pattern.tail_steps
 
     @override
-    def advance(self, choices: Tensor, active: Tensor, relative: Tensor) -> Tensor:
+    def advance(self, choices: Tensor, active: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
         vocabulary = self._vocabulary
 
-        pad = vocabulary.pad
+        step = choices.new_full((choices.size(0), vocabulary.num_streams), vocabulary.pad)
 
-        begins = choices.new_tensor([vocabulary.specials_begin, *vocabulary.codebook_offsets()[1:]])
+        tokens = (choices + vocabulary.specials_begin).tolist()
 
-        step = choices + begins
+        live = []
 
-        ids: list[list[int]] = step.tolist()
+        for i, (row, rel) in enumerate(zip(active.tolist(), relative.tolist(), strict=True)):
+            tokens[i], row_live = self._advance_row(tokens[i], row, rel)
 
-        for tokens, row, rel in zip(ids, active.tolist(), relative.tolist(), strict=True):
-            self._advance_row(tokens, row, rel, pad)
+            live.append(row_live)
 
-        return step.new_tensor(ids)
+        step[:, 0] = step.new_tensor(tokens)
 
-    def _advance_row(self, tokens: list[int], row: int, rel: int, pad: int) -> None:
+        return step, torch.tensor(live, device=choices.device)
+
+    def _advance_row(self, token: int, row: int, rel: int) -> tuple[int, list[bool]]:
+        """Returns what stream 0 holds, and which streams have a code."""
+        pad = self._vocabulary.pad
+
         if self.done[row]:
-            tokens[:] = [pad] * len(tokens)
-
-            return
+            return pad, [False] * self._pattern.num_streams
 
         num_frames = self._num_frames[row]
 
-        if num_frames is None and self._live[rel, 0] and tokens[0] == self._end:
+        if num_frames is None and self._live[rel, 0] and token == self._end:
             num_frames = self._pattern.num_frames(Steps(rel + self._pattern.tail_steps))
 
             self._num_frames[row] = num_frames
@@ -181,21 +190,15 @@ class SpeechTarget(TargetRows):
             self.finished[row] = num_frames < self._max_frames[row]
 
         if num_frames is None:
-            live = self._live[rel].tolist()
-        else:
-            validity = self._pattern.validity(Frames(num_frames))
+            live: list[bool] = self._live[rel].tolist()
 
-            live = validity[rel].tolist() if rel < len(validity) else [False] * len(tokens)
+            return token if live[0] else pad, live
 
-            tokens[0] = self._end
+        validity = self._pattern.validity(Frames(num_frames))
 
-            live[0] = True
+        self.done[row] = rel + 1 >= len(validity)
 
-            self.done[row] = rel + 1 >= len(validity)
-
-        for stream, is_live in enumerate(live):
-            if not is_live:
-                tokens[stream] = pad
+        return self._end, validity[rel].tolist() if rel < len(validity) else [False] * self._pattern.num_streams
 
     @override
     def read(self, row: int, steps: Tensor) -> Tensor:

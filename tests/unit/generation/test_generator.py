@@ -24,6 +24,8 @@ LAYOUTS = [
     ((16, 5, 9), "parallel"),
     ((9, 5, 16), "delay:0,2,1"),
     ((16,), "parallel"),
+    ((16, 5, 9), "parallel+depth"),
+    ((9, 5, 16), "delay:0,2,1+depth"),
 ]
 
 GREEDY: dict[str, object] = {}
@@ -177,7 +179,7 @@ def test_greedy_choices_are_the_most_likely_legal_ones(sizes: tuple[int, ...], p
         ids = builder.build([*prompt_segments(model, i), Segment(modality, segment.ids, in_loss=True)]).ids
 
         # The head that chooses a step is read one step before it.
-        logits = model.heads.logits(model(ids[None]).hidden[0])
+        logits = model.heads.logits(model(ids[None]).hidden[0, :-1], ids[1:])
 
         first = len(request.prompt)
 
@@ -251,6 +253,18 @@ class TestLimits:
 
         with pytest.raises(UserInputError, match=r"take \d+ steps, but the model has positions for 512"):
             generate(model, [request], GREEDY, batch_size=8, use_cache=True)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (GenerationOptions(batch_size=0), "`batch_size` must be greater than or equal to 1, but is 0"),
+            (GenerationOptions(streams=()), "`streams` must have an entry"),
+            (GenerationOptions(text=StreamSampling(temperature=-1.0)), "`temperature` must not be negative"),
+        ],
+    )
+    def test_options_out_of_range_are_refused(self, options: GenerationOptions, message: str) -> None:
+        with pytest.raises(UserInputError, match=message):
+            SegmentGenerator(make_model((16, 16), "delay"), options)
 
     def test_last_position_can_be_used(self) -> None:
         model = tiny_model(tiny_config((16, 16)))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 
 from fairseq2.utils.validation import Validatable, ValidationResult
 
 from codec_s2st.models.codec_lm.backbones import BACKBONES, BackboneConfig
+from codec_s2st.models.codec_lm.depth import DepthConfig
 from codec_s2st.models.codec_lm.tables import NEW_ROWS_INITS, NewRowsInit
 from codec_s2st.tokens.delay import StreamPattern, parse_pattern
 from codec_s2st.tokens.vocabulary import Vocabulary
+
+HeadsKind: TypeAlias = Literal["parallel", "depth"]
+
+HEADS_KINDS: Final = get_args(HeadsKind)
 
 CODEC_LM_FAMILY: Final = "codec_s2st_lm"
 
@@ -27,6 +32,12 @@ class CodecLMConfig(Validatable):
 
     pattern: str = "parallel"
     """How codes are laid out over steps: ``parallel``, ``delay``, ``flatten`` or ``delay:0,1,1``."""
+
+    heads: HeadsKind = "parallel"
+    """How the streams of a step are predicted: ``parallel`` or, one after the other, ``depth``."""
+
+    depth: DepthConfig = field(default_factory=lambda: DepthConfig())
+    """The depth transformer, where ``heads`` is ``depth``."""
 
     rows_multiple_of: int = 1
     """Each table is padded at its end to a multiple of so many rows, which tensor parallelism then splits evenly."""
@@ -62,6 +73,12 @@ class CodecLMConfig(Validatable):
 
         if self.decoder.family not in BACKBONES:
             result.add_error(f"`decoder.family` must be {' or '.join(BACKBONES)}, but is '{self.decoder.family}'.")
+
+        if self.heads not in HEADS_KINDS:
+            result.add_error(f"`heads` must be {' or '.join(HEADS_KINDS)}, but is '{self.heads}'.")
+
+        if self.heads == "depth" and (len(self.codebook_sizes) == 1 or self.pattern == "flatten"):
+            result.add_error("`heads` must be parallel where a step holds one code: one code book, or flatten.")
 
         if self.rows_multiple_of < 1:
             result.add_error("`rows_multiple_of` must be at least 1.")

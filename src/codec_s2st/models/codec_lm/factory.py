@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from codec_s2st.models.codec_lm.backbones import backbone_of
 from codec_s2st.models.codec_lm.config import CodecLMConfig
+from codec_s2st.models.codec_lm.depth import DepthTransformer
 from codec_s2st.models.codec_lm.frontend import CodecLMFrontend, StreamEmbedding
 from codec_s2st.models.codec_lm.heads import CodecLMHeads
 from codec_s2st.models.codec_lm.model import CodecLM
@@ -32,7 +33,13 @@ def create_codec_lm(config: CodecLMConfig) -> CodecLM:
             text_weight=config.text_loss_weight,
             stream_weights=config.stream_loss_weights,
             rows_multiple_of=config.rows_multiple_of,
+            depth=create_depth_transformer(config) if config.heads == "depth" else None,
         ),
         max_seq_len=config.decoder.max_seq_len,
         vocabulary_fingerprint=config.vocabulary,
     )
+
+
+def create_depth_transformer(config: CodecLMConfig) -> DepthTransformer:
+    """Returns a new depth transformer with random weights, on the current device."""
+    return DepthTransformer(config.depth, config.make_vocabulary(), config.decoder.model_dim, std=config.new_rows_std)

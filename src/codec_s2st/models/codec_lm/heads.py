@@ -1,5 +1,8 @@
 """From hidden states to predictions: one head a stream, all at the same step.
 
+The heads are *parallel*: each reads the backbone's hidden state. With a depth transformer, those of streams 1..Q-1 read
+its output instead, which knows the codes of the streams before.
+
 Legend: B batch, S step, Q stream, D width, N rows (positions that have a target), C size of a code book.
 """
 
@@ -9,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from fairseq2.nn import IncrementalStateBag
 from torch import Tensor
 from torch.nn import Module, Parameter, functional
 from typing_extensions import override
 
+from codec_s2st.models.codec_lm.depth import DepthTransformer
 from codec_s2st.models.codec_lm.tables import padded_rows
 from codec_s2st.tokens.vocabulary import Vocabulary
 
@@ -57,12 +62,14 @@ class CodecLMHeads(Module):
         text_weight: float = 1.0,
         stream_weights: Sequence[float] = (),
         rows_multiple_of: int = 1,
+        depth: DepthTransformer | None = None,
     ) -> None:
         """
         :param text_weight: The weight of text targets in the loss.
         :param stream_weights: The weight of the codes of each of the Q streams in the loss; if empty, 1 each.
         :param rows_multiple_of: Each table is padded at its end to a multiple of so many rows. No softmax runs over
             rows of padding.
+        :param depth: If given, what the heads of streams 1..Q-1 read.
         """
         super().__init__()
 
@@ -87,6 +94,10 @@ class CodecLMHeads(Module):
             self.register_parameter("codebook_weight", Parameter(torch.empty((num_rows, model_dim))))
         else:
             self.register_parameter("codebook_weight", None)
+
+        self.depth: DepthTransformer | None
+
+        self.register_module("depth", depth)
 
         self.reset_parameters()
 
@@ -135,7 +146,7 @@ class CodecLMHeads(Module):
             selected = mask[..., 1:].any(dim=-1)
 
             # [N, Q - 1]
-            losses = self._codebook_losses(hidden[selected], targets[..., 1:][selected], mask[..., 1:][selected])
+            losses = self._codebook_losses(hidden[selected], targets[selected], mask[..., 1:][selected])
 
             sums.extend(losses.sum(dim=0).unbind())
 
@@ -159,7 +170,7 @@ class CodecLMHeads(Module):
     def _codebook_losses(self, hidden: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         """
         :param hidden: *Shape:* [N, D].
-        :param targets: *Shape:* [N, Q - 1].
+        :param targets: *Shape:* [N, Q].
         :param mask: *Shape:* [N, Q - 1].
 
         :returns: Cross entropies, zero where there is no target. *Shape:* [N, Q - 1].
@@ -168,11 +179,9 @@ class CodecLMHeads(Module):
 
         offsets = targets.new_tensor(self.vocabulary.codebook_offsets()[1:])
 
-        local = (targets - offsets).masked_fill(~mask, -100)
+        local = (targets[:, 1:] - offsets).masked_fill(~mask, -100)
 
-        assert self.codebook_weight is not None
-
-        logits = functional.linear(hidden, self.codebook_weight[: sum(sizes)])
+        logits = self._codebook_logits(hidden, targets)
 
         if len(set(sizes)) == 1:
             # One softmax over N * (Q - 1) rows is faster than Q - 1 of them.
@@ -180,14 +189,41 @@ class CodecLMHeads(Module):
 
             return losses.view(local.shape)
 
-        parts = logits.split(sizes, dim=-1)
+        return torch.stack(
+            [_cross_entropy(part, local[:, i]) for i, part in enumerate(logits.split(sizes, dim=-1))], dim=-1
+        )
 
-        return torch.stack([_cross_entropy(part, local[:, i]) for i, part in enumerate(parts)], dim=-1)
+    def _codebook_logits(self, hidden: Tensor, ids: Tensor | None) -> Tensor:
+        """Returns the logits of streams 1..Q-1, one after the other. *Shape:* [N, C_1 + .. + C_(Q-1)].
 
-    def logits(self, hidden: Tensor) -> tuple[Tensor, ...]:
-        """Returns the logits of each stream for generation.
+        :param ids: Those of the step that is predicted. *Shape:* [N, Q].
+        """
+        weight = self._codebook_rows()
+
+        if self.depth is None:
+            return functional.linear(hidden, weight)
+
+        if ids is None:
+            raise ValueError("`ids` must be given, since a depth transformer reads them.")
+
+        # [N, Q - 1, D]
+        by_stream = self.depth(hidden, ids[:, :-1])
+
+        parts = weight.split(self.vocabulary.codebook_sizes[1:])
+
+        return torch.cat([functional.linear(by_stream[:, i], part) for i, part in enumerate(parts)], dim=-1)
+
+    def _codebook_rows(self) -> Tensor:
+        assert self.codebook_weight is not None
+
+        return self.codebook_weight[: sum(self.vocabulary.codebook_sizes[1:])]
+
+    def logits(self, hidden: Tensor, ids: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Returns the logits of each stream of steps that are known.
 
         :param hidden: *Shape:* [N, D].
+        :param ids: The ids of the steps that are predicted; a depth transformer shows each stream those before it.
+            *Shape:* [N, Q].
 
         :returns: Q tensors: [N, text + specials + C_0] first, then [N, C_q] each.
         """
@@ -196,11 +232,54 @@ class CodecLMHeads(Module):
         if self.codebook_weight is None:
             return (stream0,)
 
-        sizes = self.vocabulary.codebook_sizes[1:]
+        return (stream0, *self._codebook_logits(hidden, ids).split(self.vocabulary.codebook_sizes[1:], dim=-1))
 
-        rest = functional.linear(hidden, self.codebook_weight[: sum(sizes)])
+    def step(self, hidden: Tensor) -> HeadsStep:
+        """Begins the choice of a step's ids, stream by stream.
 
-        return (stream0, *rest.split(sizes, dim=-1))
+        :param hidden: *Shape:* [N, D].
+        """
+        return HeadsStep(self, hidden)
+
+
+class HeadsStep:
+    """The logits of one step, while its streams are being chosen."""
+
+    def __init__(self, heads: CodecLMHeads, hidden: Tensor) -> None:
+        self._heads = heads
+        self._hidden = hidden
+
+        self._parallel: tuple[Tensor, ...] | None = None
+
+        self._state_bag = IncrementalStateBag(heads.vocabulary.num_streams)
+
+    def logits(self, stream: int, ids: Tensor | None = None) -> Tensor:
+        """
+        :param stream: From 0 upwards, each once.
+        :param ids: What was chosen in the streams before ``stream``; the rest is not read. *Shape:* [N, Q].
+
+        :returns: *Shape:* [N, text + specials + C_0] for stream 0, else [N, C_q].
+        """
+        heads, hidden = self._heads, self._hidden
+
+        if stream == 0:
+            return functional.linear(hidden, heads.stream0_weight[: heads.vocabulary.stream0_size])
+
+        assert ids is not None
+
+        sizes = heads.vocabulary.codebook_sizes[1:]
+
+        if heads.depth is None:
+            if self._parallel is None:
+                self._parallel = heads._codebook_logits(hidden, ids).split(sizes, dim=-1)
+
+            return self._parallel[stream - 1]
+
+        output = heads.depth(hidden, ids[:, stream - 1 : stream], state_bag=self._state_bag)
+
+        self._state_bag.increment_step_nr()
+
+        return functional.linear(output[:, 0], heads._codebook_rows().split(sizes)[stream - 1])
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -12,11 +12,13 @@ from typing_extensions import override
 from codec_s2st.lazy_tensors import HeldTensor, LazyTensor
 from codec_s2st.models.codec_lm.backbones import names
 from codec_s2st.models.codec_lm.config import CodecLMConfig
+from codec_s2st.models.codec_lm.factory import create_depth_transformer
 from codec_s2st.models.codec_lm.tables import draw_new_rows, padded_rows
 from codec_s2st.models.codec_lm.text_llm import find_text_llm
 
 STREAM0_HEAD: Final = "heads.stream0_weight"
 CODEBOOK_HEAD: Final = "heads.codebook_weight"
+DEPTH: Final = "heads.depth"
 
 _TABLES: Final = (names.EMBED, STREAM0_HEAD, CODEBOOK_HEAD)
 
@@ -70,7 +72,19 @@ def grow_text_llm(text_llm: Mapping[str, LazyTensor], config: CodecLMConfig) -> 
 
         grown[CODEBOOK_HEAD] = _GrownTable(2, head, num_rows, config, keep_text=False)
 
+    if config.heads == "depth":
+        grown.update(_draw_depth_transformer(config, dtype=head.dtype))
+
     return grown
+
+
+def _draw_depth_transformer(config: CodecLMConfig, dtype: torch.dtype) -> dict[str, LazyTensor]:
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.manual_seed(config.new_rows_seed)
+
+        depth = create_depth_transformer(config)
+
+    return {f"{DEPTH}.{key}": HeldTensor(value.to(dtype)) for key, value in depth.state_dict().items()}
 
 
 @final

@@ -23,6 +23,8 @@ SHAPES = [
     ((16, 5, 9), "parallel"),
     ((5, 9), "flatten"),
     ((16,), "parallel"),
+    ((16, 16, 16), "parallel+depth"),
+    ((16, 5, 9), "delay+depth"),
 ]
 
 
@@ -64,7 +66,13 @@ def slow_loss(model: CodecLM, batch: SpeechTextBatch) -> SlowLoss:
                 else:
                     index, competing = 1, range(num_text, num_text + num_specials + size)
 
-                scores = [float(score(model, stream, id_, hidden[row, step - 1])) for id_ in competing]
+                read = hidden[row, step - 1]
+
+                if stream > 0 and model.heads.depth is not None:
+                    # Its own pass over the streams before, and nothing behind them.
+                    read = model.heads.depth(read[None], batch.ids[row, step, :stream][None])[0, -1]
+
+                scores = [float(score(model, stream, id_, read)) for id_ in competing]
 
                 largest = max(scores)
 
@@ -212,6 +220,55 @@ def test_logits_are_those_of_the_loss() -> None:
             torch.testing.assert_close(
                 logits[stream][:, i], torch.stack([score(model, stream, begin + i, h) for h in hidden])
             )
+
+
+@pytest.mark.parametrize("pattern", ["parallel", "parallel+depth"])
+@torch.inference_mode()
+def test_a_step_chosen_stream_by_stream_has_the_logits_of_a_known_one(pattern: str) -> None:
+    model = tiny_model(tiny_config((16, 5, 9, 16), pattern=pattern))
+
+    hidden = torch.randn(3, 32)
+
+    generator = torch.Generator().manual_seed(1)
+
+    ids = torch.stack(
+        [
+            begin + torch.randint(size, (3,), generator=generator)
+            for begin, size in zip(model.vocabulary.codebook_offsets(), (16, 5, 9, 16), strict=True)
+        ],
+        dim=-1,
+    )
+
+    # What is no code reads as nothing.
+    ids[1, 0], ids[2, 1] = model.vocabulary.special("</speech>"), model.vocabulary.pad
+
+    known = model.heads.logits(hidden, ids)
+
+    step = model.heads.step(hidden)
+
+    for stream in range(4):
+        torch.testing.assert_close(step.logits(stream, ids), known[stream])
+
+
+@torch.inference_mode()
+def test_depth_transformer_sees_the_streams_before_and_no_other() -> None:
+    model = tiny_model(tiny_config((16, 16, 16, 16), pattern="parallel+depth"))
+
+    hidden = torch.randn(1, 32)
+
+    ids = torch.tensor([model.vocabulary.codebook_offsets()])
+
+    plain = model.heads.logits(hidden, ids)
+
+    for changed in range(4):
+        other_ids = ids.clone()
+
+        other_ids[0, changed] += 7
+
+        other = model.heads.logits(hidden, other_ids)
+
+        for stream in range(4):
+            assert torch.equal(plain[stream], other[stream]) == (stream <= changed)
 
 
 @torch.inference_mode()

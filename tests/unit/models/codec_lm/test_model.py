@@ -104,6 +104,21 @@ class TestConfig:
 
         assert message in str(result)
 
+    @pytest.mark.parametrize(
+        ("sizes", "pattern", "heads", "message"),
+        [
+            ([4], "parallel", "depth", "one code book"),
+            ([4, 4], "flatten", "depth", "flatten"),
+            ([4, 4], "delay", "serial", "must be parallel or depth"),
+        ],
+    )
+    def test_refuses_heads_that_make_no_sense(self, sizes: list[int], pattern: str, heads: str, message: str) -> None:
+        config = CodecLMConfig(codebook_sizes=sizes, pattern=pattern)
+
+        config.heads = heads  # type: ignore[assignment]
+
+        assert message in str(config.validate())
+
     @pytest.mark.parametrize(("weights", "message"), [([1.0], "must hold 3 values"), ([1.0, -1.0, 1.0], "negative")])
     def test_refuses_weights_that_make_no_sense(self, weights: list[float], message: str) -> None:
         assert message in str(CodecLMConfig(stream_loss_weights=weights).validate())
