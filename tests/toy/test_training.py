@@ -140,6 +140,8 @@ class TestPublishing:
 
         options = ["optimizer.config.lr=0", "regime.num_steps=2", f"init={tmp_path / 'toy_llm'}"]
 
+        options.append("tokenizer.name=codec_s2st_demo_tokenizer")
+
         with torch.inference_mode(False):
             assert toy.s2st(tmp_path / "run", *options) == 0
 

@@ -95,7 +95,12 @@ class LLaMABackbone(Backbone):
 
         sizes = read_sizes(config, self.family)
 
-        return replace(sizes, qkv_proj_bias=False, rope_theta=read_theta(config), rope_scaling=scaling)
+        # transformers always says how wide heads are.
+        head_dim = None if sizes.actual_head_dim * sizes.num_attn_heads == sizes.model_dim else sizes.head_dim
+
+        return replace(
+            sizes, head_dim=head_dim, qkv_proj_bias=False, rope_theta=read_theta(config), rope_scaling=scaling
+        )
 
     @override
     def write_config(self, config: BackboneConfig) -> dict[str, object]:

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from codec_s2st.errors import UserInputError
+from codec_s2st.lazy_tensors import CastTensor, HeldTensor, RowsOf
+from codec_s2st.tensor_files import read_header, read_headers, write_tensors
+
+TENSORS = {
+    "f32": torch.randn(3, 4),
+    "bf16": torch.randn(5).to(torch.bfloat16),
+    "f16": torch.randn(2, 2, 2).half(),
+    "i64": torch.arange(7),
+    "empty": torch.zeros(0, 3),
+    "scalar": torch.tensor(2.5),
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    save_file(TENSORS, tmp_path / "model.safetensors", metadata={"format": "pt"})
+
+    return tmp_path / "model.safetensors"
+
+
+class TestReading:
+    def test_tensors_are_those_of_the_library(self, file: Path) -> None:
+        stored = read_headers(file)
+
+        assert stored.keys() == TENSORS.keys()
+
+        for name, tensor in TENSORS.items():
+            assert stored[name].shape == tuple(tensor.shape) and stored[name].dtype == tensor.dtype
+
+            assert torch.equal(stored[name].read(), tensor)
+
+            output = torch.ones_like(tensor)
+
+            stored[name].read_into(output)
+
+            assert torch.equal(output, tensor)
+
+    def test_other_shape_or_type_of_the_output_is_refused(self, file: Path) -> None:
+        stored = read_header(file)["f32"]
+
+        for output in (torch.zeros(4, 3), torch.zeros(3, 4).half(), torch.zeros(4, 3).T):
+            with pytest.raises(ValueError, match="`output` must be"):
+                stored.read_into(output)
+
+    @pytest.mark.parametrize("num_bytes", [0, 4, 60, 300])
+    def test_truncated_file_is_refused(self, file: Path, num_bytes: int) -> None:
+        file.write_bytes(file.read_bytes()[:num_bytes])
+
+        with pytest.raises(UserInputError, match=r"model.safetensors (is not a safetensors file|ends before)"):
+            read_headers(file.parent)
+
+    def test_file_that_loses_its_end_later_is_refused(self, file: Path) -> None:
+        stored = read_header(file)
+
+        last = max(stored.values(), key=lambda tensor: tensor.offset + tensor.num_bytes)
+
+        file.write_bytes(file.read_bytes()[:-1])
+
+        with pytest.raises(UserInputError, match=r"model.safetensors ends before its tensors do"):
+            last.read()
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            b"[]",
+            b"{",
+            b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}',
+            b'{"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}',
+            b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [-8, -4]}}',
+            b'{"a": {"dtype": "F32", "shape": [1]}}',
+            b"version https://git-lfs.github.com/spec/v1",
+        ],
+    )
+    def test_faulty_header_is_refused(self, tmp_path: Path, header: bytes) -> None:
+        file = tmp_path / "model.safetensors"
+
+        file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(64))
+
+        with pytest.raises(UserInputError, match=r"model.safetensors is not a safetensors file"):
+            read_headers(file)
+
+    def test_claim_of_a_huge_header_is_refused(self, tmp_path: Path) -> None:
+        file = tmp_path / "model.safetensors"
+
+        file.write_bytes(b"\xff" * 64)
+
+        with pytest.raises(UserInputError, match="is not a safetensors file"):
+            read_headers(file)
+
+    def test_name_in_two_files_is_refused(self, file: Path) -> None:
+        save_file({"f32": torch.zeros(1)}, file.with_name("other.safetensors"))
+
+        with pytest.raises(UserInputError, match=r"`f32` is both in .*model.safetensors and in .*other.safetensors"):
+            read_headers(file.parent)
+
+    @pytest.mark.parametrize("name", ["../model.safetensors", "/etc/model.safetensors", "sub/model.safetensors"])
+    def test_index_cannot_name_files_elsewhere(self, file: Path, name: str) -> None:
+        file.with_name("model.safetensors.index.json").write_text(json.dumps({"weight_map": {"f32": name}}))
+
+        with pytest.raises(UserInputError, match="which is not in its folder"):
+            read_headers(file.parent)
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": []}'])
+    def test_faulty_index_is_refused(self, file: Path, text: str) -> None:
+        file.with_name("model.safetensors.index.json").write_text(text)
+
+        with pytest.raises(UserInputError, match=r"index.json is not an index"):
+            read_headers(file.parent)
+
+
+class TestWriting:
+    @pytest.mark.parametrize(("max_file_bytes", "num_files"), [(10_000, 1), (50, 4), (1, 6)])
+    def test_what_is_written_is_read(self, tmp_path: Path, max_file_bytes: int, num_files: int) -> None:
+        write_tensors(
+            tmp_path, {name: HeldTensor(value) for name, value in TENSORS.items()}, max_file_bytes=max_file_bytes
+        )
+
+        files = sorted(tmp_path.glob("*.safetensors"))
+
+        assert len(files) == num_files
+
+        by_library = {name: tensor for file in files for name, tensor in load_file(file).items()}
+
+        for state in (by_library, {name: tensor.read() for name, tensor in read_headers(tmp_path).items()}):
+            assert state.keys() == TENSORS.keys()
+
+            assert all(torch.equal(state[name], tensor) for name, tensor in TENSORS.items())
+
+    def test_lazy_tensors_are_read_when_asked_for(self) -> None:
+        table = HeldTensor(torch.arange(12.0).view(4, 3))
+
+        rows = RowsOf(table, 2)
+
+        assert rows.shape == (2, 3) and torch.equal(rows.read(), torch.arange(6.0).view(2, 3))
+
+        half = CastTensor(rows, torch.float16)
+
+        assert half.num_bytes == 12 and half.read().dtype == torch.float16
