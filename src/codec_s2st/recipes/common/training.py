@@ -160,17 +160,18 @@ def _choose_codec(config: SpeechTextTrainConfig, dataset: SpeechTextDataset) -> 
     if codec is None and in_shards is None:
         raise UserInputError("the shards hold no codes, so that `codec` must name a codec's card")
 
-    if codec is not None and in_shards is not None:
-        codec.check_reads(in_shards, where="the dataset")
-
     chosen = in_shards if codec is None else codec
 
     assert chosen is not None
 
-    if config.num_streams is None:
-        return chosen
+    if config.num_streams is not None:
+        if not 1 <= config.num_streams <= len(chosen.codebook_sizes):
+            raise UserInputError(f"`num_streams` is {config.num_streams}, but the {chosen.describe()} is used")
 
-    if not 1 <= config.num_streams <= len(chosen.codebook_sizes):
-        raise UserInputError(f"`num_streams` is {config.num_streams}, but the {chosen.describe()} is used")
+        chosen = chosen.first(config.num_streams)
 
-    return chosen.first(config.num_streams)
+    # After that: shards may hold only the code books that are wanted.
+    if in_shards is not None:
+        chosen.check_reads(in_shards, where="the dataset")
+
+    return chosen
