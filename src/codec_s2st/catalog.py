@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from secrets import token_hex
 
+from codec_s2st.arguments import CommandParser, path_argument
 from codec_s2st.cards import CardEntry, duplicate_cards, read_cards, well_known_dirs
-from codec_s2st.errors import UserInputError, unknown_name
+from codec_s2st.errors import CodecS2STError, UserInputError, unknown_name
 from codec_s2st.share import assets_dir, recipes_dir, slurm_dir
 
 
 def main_ls(argv: Sequence[str]) -> int:
     """Lists our cards, those of the well-known folders, and our presets, with the file each comes from."""
-    parser = ArgumentParser(prog="codec-s2st ls", description="List asset cards and presets with their files.")
+    parser = CommandParser(prog="codec-s2st ls", description="List asset cards and presets with their files.")
 
     parser.add_argument("--kind", choices=["cards", "presets"], help="list only these")
 
@@ -35,10 +36,10 @@ def main_ls(argv: Sequence[str]) -> int:
 
 def main_cp(argv: Sequence[str]) -> int:
     """Copies a preset to a new file."""
-    parser = ArgumentParser(prog="codec-s2st cp", description="Copy a preset to a file of your own.")
+    parser = CommandParser(prog="codec-s2st cp", description="Copy a preset to a file of your own.")
 
     parser.add_argument("preset", metavar="PRESET", help="e.g. cpt/demo/joint; see `codec-s2st ls --kind presets`")
-    parser.add_argument("file", metavar="FILE", type=Path, help="the new file, or an existing folder")
+    parser.add_argument("file", metavar="FILE", type=path_argument, help="the new file, or an existing folder")
 
     args = parser.parse_args(argv)
 
@@ -88,37 +89,26 @@ def copy_preset(source: Path, target: Path) -> None:
     """Writes a copy of ``source`` under the name ``target``, at once and as a whole.
 
     :raises UserInputError: if ``target`` exists, or cannot be written.
+    :raises CodecS2STError: the machine failed, e.g. its disk is full.
     """
     content = source.read_bytes()
 
-    try:
-        with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as fp:
-            fp.write(content)
-    except OSError as ex:
-        raise UserInputError(f"{target} cannot be written: {ex.strerror}") from ex
-
-    temporary = Path(fp.name)
+    temporary = target.with_name(f".{target.name}.{token_hex(4)}.part")
 
     try:
-        # A temporary file is private; its copy under the final name is like any other file of the user.
-        temporary.chmod(0o666 & ~_umask())
+        try:
+            temporary.write_bytes(content)
 
-        # A link, unlike a rename, never replaces a file that is there.
-        os.link(temporary, target)
+            # A link, unlike a rename, never replaces a file that is there.
+            os.link(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
     except FileExistsError:
         raise UserInputError(f"{target} exists", hint="choose another name") from None
     except OSError as ex:
-        raise UserInputError(f"{target} cannot be written: {ex.strerror}") from ex
-    finally:
-        temporary.unlink()
+        kind = CodecS2STError if ex.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else UserInputError
 
-
-def _umask() -> int:
-    value = os.umask(0)
-
-    os.umask(value)
-
-    return value
+        raise kind(f"{target} cannot be written: {ex.strerror}") from ex
 
 
 def _print_section(title: str, rows: list[tuple[str, str, Path]]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, entry_points, version
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from codec_s2st._libsndfile import find_bundled_libsndfile, library_name, preload_libsndfile
+from codec_s2st.arguments import CommandParser
 from codec_s2st.errors import CodecS2STError
 
 _REQUIRED_PACKAGES: Final = (
@@ -59,7 +59,7 @@ class Finding:
 
 def main(argv: Sequence[str]) -> int:
     """Prints the report; returns 0 if everything that is required is there, else 1."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="codec-s2st check",
         description="Print versions, and what is missing with the line that mends it.",
         epilog="Exit code: 0 if everything required is there (what is absent is optional), 1 if something is missing.",

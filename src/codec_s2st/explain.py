@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 from pathlib import Path
+from typing import Final
 
 from codec_s2st.errors import CodecS2STError, UserInputError
+
+_MACHINE_ERRNOS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What another path would not mend."""
 
 
 def explain(ex: BaseException) -> CodecS2STError:
     """Returns the error to print for ``ex``; where one of ours is its cause, that one."""
-    causes = _causes(ex)
+    causes = causes_of(ex)
 
     for cause in causes:
         if isinstance(cause, CodecS2STError):
@@ -25,6 +30,10 @@ def explain(ex: BaseException) -> CodecS2STError:
     if isinstance(ex, OSError):
         return explain_os_error(ex)
 
+    # What `Path.resolve` raises before Python 3.13.
+    if isinstance(ex, RuntimeError) and str(ex).startswith("Symlink loop from "):
+        return UserInputError(str(ex), hint="remove the link")
+
     return CodecS2STError(
         f"unexpected {type(ex).__name__}: {ex}", hint="set CODEC_S2ST_TRACE=1 to see the stack trace, and report it"
     )
@@ -36,6 +45,9 @@ def explain_os_error(ex: OSError) -> CodecS2STError:
 
     if ex.filename is None:
         return CodecS2STError(reason)
+
+    if ex.errno in _MACHINE_ERRNOS:
+        return CodecS2STError(f"{ex.filename}: {reason}")
 
     return UserInputError(f"{ex.filename}: {reason}")
 
@@ -107,7 +119,8 @@ def _file_at_fault(ex: BaseException) -> str | None:
     return None
 
 
-def _causes(ex: BaseException) -> list[BaseException]:
+def causes_of(ex: BaseException) -> list[BaseException]:
+    """Returns ``ex`` and what caused it, the nearest first."""
     output: list[BaseException] = []
 
     cause: BaseException | None = ex

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from codec_s2st.catalog import copy_preset, list_cards, list_presets, main_cp, main_ls
-from codec_s2st.errors import UserInputError
+from codec_s2st.errors import CodecS2STError, UserInputError
 from codec_s2st.share import assets_dir, recipes_dir
 
 
@@ -97,6 +97,25 @@ class TestMainCp:
 
         assert target.read_text() == "old"
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a.yaml", "b.yaml"]
+
+    def test_full_disk_is_the_machines_fault_and_leaves_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = recipes_dir() / "cpt" / "demo" / "joint.yaml"
+
+        def write_bytes(path: Path, data: bytes) -> int:
+            path.touch()
+
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Path, "write_bytes", write_bytes)
+
+        with pytest.raises(CodecS2STError, match=r"x\.yaml cannot be written: No space left on device") as info:
+            copy_preset(source, tmp_path / "x.yaml")
+
+        assert info.value.exit_code == 1
+
+        assert not list(tmp_path.iterdir())
 
     def test_raises_error_when_the_folder_does_not_exist(self, tmp_path: Path) -> None:
         source = tmp_path / "a.yaml"

@@ -54,6 +54,22 @@ class TestExplain:
 
         assert (str(error), error.exit_code) == ("No space left on device", 1)
 
+    def test_a_full_disk_is_the_machines_whatever_the_path(self) -> None:
+        error = explain(OSError(28, "No space left on device", "/x/out.wav"))
+
+        assert (str(error), error.exit_code) == ("/x/out.wav: No space left on device", 1)
+
+    def test_a_loop_of_links_is_the_users(self, tmp_path: Path) -> None:
+        (tmp_path / "loop").symlink_to("loop")
+
+        with pytest.raises((RuntimeError, OSError)) as info:
+            (tmp_path / "loop").resolve(strict=True)
+
+        error = explain(info.value)
+
+        assert str(tmp_path / "loop") in str(error)
+        assert error.exit_code == 2
+
     def test_an_operational_error_is_the_os_error_below(self) -> None:
         error = explain(caused_by(OperationalError("failed"), FileNotFoundError(2, "No such file or directory", "/y")))
 

@@ -79,7 +79,12 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserInputError(f"{folder} cannot be written: it is a file, not a folder") from None
+    except OSError as ex:
+        raise write_error(folder, ex) from None
 
+    try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as ex:
         raise write_error(path, ex) from None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codec_s2st.arguments import CommandParser, path_argument
 from codec_s2st.demo.utterances import DemoUtterance as DemoUtterance
 from codec_s2st.demo.utterances import iter_demo_utterances as iter_demo_utterances
 from codec_s2st.errors import UserInputError, unknown_name
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code; prints the manifest's path."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="codec-s2st demo-corpus",
         description="Synthesise a Spanish-English corpus of the demo world: OUT/wav/*.wav and OUT/manifest.parquet. "
         "The same arguments give the same bytes.",
     )
 
-    parser.add_argument("out", metavar="OUT", type=Path, help="the folder; its manifest is replaced")
+    parser.add_argument("out", metavar="OUT", type=path_argument, help="the folder; its manifest is replaced")
     parser.add_argument(
         "--split",
         default="train",
@@ -179,15 +180,18 @@ def _write_wav(path: Path, wave: Wave) -> None:
     # Renamed when complete, and without a sync: a corpus lost with the machine is made again in minutes.
     temporary = temporary_path(path)
 
+    content = BytesIO()
+
     try:
         pcm = np.round(wave * 32767).astype("<i2")
 
-        soundfile.write(str(temporary), pcm, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+        # In memory: libsndfile does not say what is wrong with the disk.
+        soundfile.write(content, pcm, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+
+        temporary.write_bytes(content.getbuffer())
 
         temporary.replace(path)
     except OSError as ex:
         raise write_error(path, ex) from None
-    except soundfile.LibsndfileError as ex:
-        raise UserInputError(f"{path} cannot be written: {ex.error_string}") from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -113,3 +113,28 @@ def test_command_with_a_bad_folder_prints_one_line(tmp_path: Path, capsys: pytes
 
     assert error.count("\n") == 1
     assert "cannot be written" in error
+
+
+def test_full_disk_is_the_machines_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write_bytes(path: Path, data: bytes) -> int:
+        path.touch()
+
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+
+    assert cli_main(["demo-corpus", str(tmp_path), "--split", "test", "--num", "1"]) == 1
+
+    assert "cannot be written: No space left on device" in capsys.readouterr().err
+
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+def test_file_in_the_place_of_the_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+
+    assert cli_main(["demo-corpus", str(tmp_path / "file"), "--split", "test", "--num", "1"]) == 2
+
+    assert f"{tmp_path / 'file'} cannot be written: it is a file, not a folder" in capsys.readouterr().err

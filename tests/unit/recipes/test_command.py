@@ -62,9 +62,9 @@ class TestBadInput:
         [
             (("--preset", "demo/jont"), "unknown preset of cpt 'demo/jont': did you mean 'demo/joint'?"),
             (("--preset", "HOME/absent.yaml"), "absent.yaml' does not exist"),
-            (("--config-file", "HOME/absent.yaml"), "absent.yaml does not point to a configuration file"),
-            (("--preset", "HOME/broken.yaml"), "broken.yaml is not a valid YAML file"),
-            (("--preset", "HOME/list.yaml"), "the configuration must be a mapping of keys to values"),
+            (("--config-file", "HOME/absent.yaml"), "absent.yaml' does not exist"),
+            (("--preset", "HOME/broken.yaml"), "broken.yaml' is not valid YAML at line 2"),
+            (("--preset", "HOME/list.yaml"), "list.yaml' must be a mapping of keys to values"),
             (("--preset", "demo", "--config-file", "HOME/mine.yaml"), "exclude each other"),
             (("--preset", "HOME/mine.yaml"), "no token shards are given"),
             (("--preset", "HOME/mine.yaml", "--shards", "HOME/absent"), "/absent cannot be read: No such file"),
@@ -123,14 +123,17 @@ class TestBadInput:
         # The log may say what went wrong; there is nothing that could be taken for a result.
         assert not (out / "checkpoints").exists()
 
-    @pytest.mark.parametrize(("out", "reason"), [("HOME/file", "File exists"), ("HOME/file/out", "Not a directory")])
+    @pytest.mark.parametrize(
+        ("out", "message"),
+        [("HOME/file", "HOME/file' is a file, but a run needs"), ("HOME/file/out", "HOME/file/out: Not a directory")],
+    )
     @pytest.mark.parametrize("recipe", ["cpt", "s2st"])
     def test_output_that_cannot_be_written_is_one_line(
-        self, home: Path, capfd: pytest.CaptureFixture[str], recipe: str, out: str, reason: str
+        self, home: Path, capfd: pytest.CaptureFixture[str], recipe: str, out: str, message: str
     ) -> None:
         assert run(home, recipe, out, *MINE) == 2
 
-        self._check_error(capfd.readouterr().err, f"{out.replace('HOME', str(home))}: {reason}")
+        self._check_error(capfd.readouterr().err, message.replace("HOME", str(home)))
 
         assert (home / "file").read_text() == "neither shards nor a model"
 

@@ -9,7 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from codec_s2st.arguments import CommandParser, path_argument
 from codec_s2st.errors import UserInputError
+from codec_s2st.recipes.common.arguments import check_override
 
 
 class Option(NamedTuple):
@@ -88,7 +90,7 @@ def build_arguments(recipe: str, argv: Sequence[str]) -> list[str]:
     # A group each: within one, a key below another that is set is lost.
     for group in groups:
         for override in group:
-            _check_override(override)
+            check_override(override)
 
         if group:
             arguments += ["--config", *group]
@@ -102,13 +104,13 @@ def build_arguments(recipe: str, argv: Sequence[str]) -> list[str]:
 
 
 def _make_parser(recipe: str) -> ArgumentParser:
-    parser = ArgumentParser(prog=f"codec-s2st {recipe}", description=f"Runs the recipe {recipe}.")
+    parser = CommandParser(prog=f"codec-s2st {recipe}", description=f"Runs the recipe {recipe}.")
 
     parser.add_argument(
-        "out", metavar="OUT", type=Path, nargs="?", help="the folder of the run; a run in it is resumed"
+        "out", metavar="OUT", type=path_argument, nargs="?", help="the folder of the run; a run in it is resumed"
     )
     parser.add_argument("--preset", metavar="P", help="a preset (see codec-s2st ls), or a .yaml file")
-    parser.add_argument("--config-file", metavar="F", type=Path, help="a configuration file instead of a preset")
+    parser.add_argument("--config-file", metavar="F", type=path_argument, help="a file instead of a preset")
     parser.add_argument("--config", metavar="K=V", nargs="+", action="append", help="keys to override, such as a.b=1")
     parser.add_argument("--dump-config", action="store_true", help="print the configuration and stop")
 
@@ -116,9 +118,9 @@ def _make_parser(recipe: str) -> ArgumentParser:
         if option.kind == "switch":
             parser.add_argument(option.flag, action="store_true", help=option.help)
         elif option.kind == "paths":
-            parser.add_argument(option.flag, metavar="DIR", nargs="+", type=Path, help=option.help)
+            parser.add_argument(option.flag, metavar="DIR", nargs="+", type=path_argument, help=option.help)
         elif option.kind == "path":
-            parser.add_argument(option.flag, metavar="PATH", type=Path, help=option.help)
+            parser.add_argument(option.flag, metavar="PATH", type=path_argument, help=option.help)
         else:
             parser.add_argument(option.flag, metavar="X", help=option.help)
 
@@ -139,24 +141,6 @@ def _override(option: Option, args: Namespace) -> str | None:
         return option.key % json.dumps([str(path.absolute()) for path in value])
 
     return option.key % json.dumps(str(value.absolute()) if isinstance(value, Path) else value)
-
-
-def _check_override(override: str) -> None:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    if override.startswith("del:"):
-        return
-
-    key, separator, value = override.partition("=")
-
-    if not separator or not key.strip():
-        raise UserInputError(f"--config '{override}' is not of the form KEY=VALUE")
-
-    try:
-        YAML(typ="safe", pure=True).load(value)
-    except YAMLError:
-        raise UserInputError(f"--config '{override}': the value is not YAML", hint="quote what is text") from None
 
 
 def run_recipe_command(recipe: str, argv: Sequence[str]) -> int:

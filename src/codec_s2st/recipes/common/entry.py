@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,18 +12,24 @@ from fairseq2.recipe.base import Recipe
 from fairseq2.recipe.cli import main as fairseq2_main
 from typing_extensions import override
 
+from codec_s2st.errors import CodecS2STError
+from codec_s2st.explain import causes_of, explain
+from codec_s2st.recipes.common.arguments import check_arguments
+
 
 def recipe_main(recipe: Recipe, argv: Sequence[str] | None = None) -> int:
     """Runs ``python -m codec_s2st.recipes.<name>`` and returns its exit code.
 
     :param argv: ``OUTPUT_DIR [--config-file F] [--config K=V ...] [--dump-config]``; by default the process's own.
     """
-    from codec_s2st.explain import explain
-
     try:
         run_recipe(recipe, sys.argv[1:] if argv is None else argv)
     except SystemExit as ex:
         return ex.code if isinstance(ex.code, int) else 1
+    except KeyboardInterrupt:
+        print(f"{sys.argv[0]}: error: interrupted", file=sys.stderr)
+
+        return 130
     except Exception as ex:
         error = explain(ex)
 
@@ -37,11 +44,23 @@ def run_recipe(recipe: Recipe, argv: Sequence[str]) -> None:
     """Runs a recipe; whatever goes wrong is raised, and its stack trace goes to the log file alone."""
     original_argv = sys.argv
 
+    out = check_arguments(f"python -m {type(recipe).__module__.rpartition('.')[0]}", argv)
+
     sys.argv = [original_argv[0], *argv, "--no-exit-on-error"]
 
     try:
         with _no_traces_on_console():
             fairseq2_main(recipe)
+    except Exception as ex:
+        # Of a full disk, Python says neither file nor folder.
+        cause = next((cause for cause in causes_of(ex) if isinstance(cause, OSError)), None)
+
+        if cause is None or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+
+        place = cause.filename or out
+
+        raise CodecS2STError(f"{place} cannot be written: {cause.strerror}", hint="make room, and run it again") from ex
     finally:
         sys.argv = original_argv
 
@@ -70,7 +89,14 @@ def _no_traces_on_console() -> Iterator[None]:
 
     logger.addFilter(trace_filter)
 
+    raises = logging.raiseExceptions
+
+    # A log file that cannot be written, which would be a stack trace a line, is no news: the disk is full.
+    logging.raiseExceptions = False
+
     try:
         yield
     finally:
+        logging.raiseExceptions = raises
+
         logger.removeFilter(trace_filter)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser
 from collections.abc import Sequence
-from pathlib import Path
+
+from codec_s2st.arguments import CommandParser, path_argument
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code: 0, or 2 if a recording of many could not be translated."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="codec-s2st translate",
         description="Translate a recording to a recording; or a folder of recordings, or a manifest, to a folder.",
     )
 
     parser.add_argument(
-        "input", metavar="IN", type=Path, help="a wav, flac or ogg file, a folder of them, or a manifest"
+        "input", metavar="IN", type=path_argument, help="a wav, flac or ogg file, a folder of them, or a manifest"
     )
     parser.add_argument(
-        "output", metavar="OUT", type=Path, help="the file (.wav, .flac, .ogg; .txt), or folder, to write"
+        "output", metavar="OUT", type=path_argument, help="the file (.wav, .flac, .ogg; .txt), or folder, to write"
     )
     parser.add_argument("--model", default="demo_s2st", help="a model card, a card file, or a published folder")
     parser.add_argument("--task", help="s2st, s2tt or asr (default: the first one that the model was trained for)")
@@ -47,7 +47,9 @@ def main(argv: Sequence[str]) -> int:
 
     translator = SpeechTranslator.from_card(args.model)
 
-    jobs = find_jobs(args.input, args.output, args.task or translator.tasks[0])
+    template, _, _ = translator.check(args.task, args.source, args.target)
+
+    jobs = find_jobs(args.input, args.output, template.name)
 
     many = not is_recording(args.input)
 

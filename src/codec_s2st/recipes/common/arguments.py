@@ -1,0 +1,133 @@
+"""What is checked of a recipe's arguments before fairseq2 reads them, whose errors there are many lines or none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from codec_s2st.arguments import CommandParser, path_argument
+from codec_s2st.errors import UserInputError
+
+_MAX_VALUES: Final = 100_000
+"""A configuration has some hundred values; an alias of YAML can stand for billions."""
+
+
+def check_arguments(prog: str, argv: Sequence[str]) -> Path | None:
+    """Checks the arguments of ``python -m codec_s2st.recipes.<name>``.
+
+    :param prog: the program's name, for messages.
+    :returns: the output folder, if one is named.
+    :raises UserInputError: an argument is unknown or missing, the configuration file is none, an override is not
+        ``KEY=VALUE``, or there is a file where the folder of the run would be.
+    """
+    parser = CommandParser(prog=prog, add_help=False)
+
+    parser.add_argument("out", nargs="?", type=path_argument)
+    parser.add_argument("--config-file", nargs="?", type=path_argument)
+    parser.add_argument("--config", nargs="*", action="append", default=[])
+    parser.add_argument("--checkpoint-dir", type=path_argument)
+
+    for flag in ("--dump-config", "--no-rich", "--no-exit-on-error", "-h", "--help"):
+        parser.add_argument(flag, action="store_true")
+
+    args = parser.parse_args(argv)
+
+    if args.help or args.h:
+        return None
+
+    if args.out is None and not args.dump_config:
+        raise UserInputError("the output folder OUTPUT_DIR is missing", hint=f"see: {prog} --help")
+
+    for group in args.config:
+        for override in group:
+            check_override(override)
+
+    if args.config_file is not None:
+        _check_config_file(args.config_file)
+
+    out: Path | None = args.out
+
+    if out is not None and out.exists() and not out.is_dir():
+        raise UserInputError(f"'{out}' is a file, but a run needs a folder", hint="name another one")
+
+    return out
+
+
+def check_override(override: str) -> None:
+    """
+    :raises UserInputError: ``override`` is not of the form ``KEY=VALUE`` or ``del:KEY``.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    if override.startswith("del:"):
+        return
+
+    key, separator, value = override.partition("=")
+
+    if not separator or not key.strip():
+        raise UserInputError(f"--config '{override}' is not of the form KEY=VALUE")
+
+    try:
+        content = YAML(typ="safe", pure=True).load(value)
+    except YAMLError:
+        raise UserInputError(f"--config '{override}': the value is not YAML", hint="quote what is text") from None
+
+    _check_size(content, f"--config '{key}'")
+
+
+def _check_config_file(path: Path) -> None:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    if not path.is_file():
+        raise UserInputError(f"configuration file '{path}' does not exist", hint="see: codec-s2st ls --kind presets")
+
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_bytes())
+    except OSError as ex:
+        raise UserInputError(f"configuration file '{path}' cannot be read: {ex.strerror}") from None
+    except (YAMLError, ValueError) as ex:
+        mark = getattr(ex, "problem_mark", None)
+
+        place = "" if mark is None else f" at line {mark.line + 1}"
+
+        problem = getattr(ex, "problem", None) or getattr(ex, "reason", None)
+
+        reason = "" if problem is None else f": {problem}"
+
+        raise UserInputError(f"configuration file '{path}' is not valid YAML{place}{reason}") from None
+
+    # fairseq2 would take the defaults.
+    if not isinstance(content, Mapping):
+        raise UserInputError(f"configuration file '{path}' must be a mapping of keys to values")
+
+    _check_size(content, f"configuration file '{path}'")
+
+
+def _check_size(content: object, where: str) -> None:
+    """
+    :raises UserInputError: ``content`` holds too many values, or itself, once its aliases are written out.
+    """
+    sizes: dict[int, float] = {}
+
+    def size_of(value: object) -> float:
+        if isinstance(value, Mapping):
+            children = list(value.values())
+        elif isinstance(value, list | tuple | set):
+            children = list(value)
+        else:
+            return 1
+
+        if id(value) not in sizes:
+            # Stays where the value is met again inside itself.
+            sizes[id(value)] = math.inf
+
+            sizes[id(value)] = 1 + sum(size_of(child) for child in children)
+
+        return sizes[id(value)]
+
+    if size_of(content) > _MAX_VALUES:
+        raise UserInputError(f"{where} stands for more than {_MAX_VALUES:,} values", hint="write out its YAML aliases")
