@@ -34,6 +34,9 @@ _LEVEL: Final = 0.7
 _LEVELS: Final = (0.35, 0.9)
 """A recording whose peak is outside these is brought to :data:`_LEVEL`."""
 
+_LARGEST: Final = 1e30
+"""Sums of samples must stay finite."""
+
 
 @dataclass(frozen=True)
 class SpeechInput:
@@ -206,12 +209,15 @@ class SpeechTranslator:
     def _known_languages(self) -> str:
         return f"model '{self.name}' knows {', '.join(f'{source} to {target}' for source, target in self.languages)}"
 
-    def check_length(self, speech: SpeechInput, *, name: str = "the recording") -> None:
+    def check_speech(self, speech: SpeechInput, *, name: str = "the recording") -> None:
         """
         :param name: What the error calls the recording.
 
-        :raises UserInputError: the recording and its translation need more positions than the model has.
+        :raises UserInputError: there are no samples, or some are not finite, or the sample rate is none of
+            :data:`SAMPLE_RATES`; or the recording and its translation need more positions than the model has.
         """
+        _check_samples(speech, name)
+
         seconds = speech.wave.size(-1) / speech.sample_rate
 
         rate = self.codec.spec.frame_rate * (self.codec.spec.num_streams if self.model.pattern.name == "flatten" else 1)
@@ -225,9 +231,9 @@ class SpeechTranslator:
             )
 
     def _make_request(self, speech: SpeechInput, template: TaskTemplate, source: str, target: str) -> GenerationRequest:
-        codes = self.encode(speech)
+        self.check_speech(speech)
 
-        self.check_length(speech)
+        codes = self.encode(speech)
 
         seconds = codes.size(0) / self.codec.spec.frame_rate
 
@@ -252,24 +258,13 @@ class SpeechTranslator:
     def encode(self, speech: SpeechInput) -> Tensor:
         """Returns the codes of a recording. *Shape:* [T, Q].
 
-        :raises UserInputError: there are no samples, or some are not finite.
+        :raises UserInputError: there are no samples, or some are not finite, or the sample rate is none.
         """
+        _check_samples(speech, "the recording")
+
         wave = speech.wave.float()
 
         wave = wave.mean(dim=0) if wave.dim() == 2 else wave
-
-        if wave.dim() != 1 or wave.numel() == 0:
-            raise UserInputError(
-                f"the audio must be of shape [N] or [C, N] with samples, but is {list(speech.wave.shape)}"
-            )
-
-        if not bool(torch.isfinite(wave).all()):
-            raise UserInputError("the audio holds samples that are not finite")
-
-        if speech.sample_rate not in SAMPLE_RATES:
-            known = f"{SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1} Hz"
-
-            raise UserInputError(f"the sample rate is {speech.sample_rate}, but must be {known}")
 
         wave = resample(wave, speech.sample_rate, self.codec.spec.sample_rate)
 
@@ -295,3 +290,19 @@ class SpeechTranslator:
         wave = self.codec.decode(ids.T[None].to(self._device))[0, 0].clamp(-1.0, 1.0)
 
         return Translation(waveform=wave, sample_rate=sample_rate, codes=ids, text=None, finished=finished)
+
+
+def _check_samples(speech: SpeechInput, name: str) -> None:
+    wave = speech.wave
+
+    if wave.dim() not in (1, 2) or wave.numel() == 0:
+        raise UserInputError(f"{name} must be of shape [N] or [C, N] with samples, but is {list(wave.shape)}")
+
+    # Not-a-number is not below it either.
+    if not bool((wave.float().abs() < _LARGEST).all()):
+        raise UserInputError(f"{name} holds samples that are not finite, or above {_LARGEST:g}")
+
+    if speech.sample_rate not in SAMPLE_RATES:
+        known = f"{SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1} Hz"
+
+        raise UserInputError(f"the sample rate of {name} is {speech.sample_rate}, but must be {known}")

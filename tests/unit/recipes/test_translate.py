@@ -328,7 +328,7 @@ class TestSpeechTranslator:
 
     @pytest.mark.parametrize("sample_rate", [0, -16_000, 999, 1_000_000])
     def test_sample_rate_out_of_range_raises_error(self, translator: SpeechTranslator, sample_rate: int) -> None:
-        with pytest.raises(UserInputError, match=f"the sample rate is {sample_rate}, but must be 1000 to 768000 Hz"):
+        with pytest.raises(UserInputError, match=f"recording is {sample_rate}, but must be 1000 to 768000 Hz"):
             translator.translate(torch.zeros(1_000), sample_rate=sample_rate)
 
     def test_longest_recording_fits(self, translator: SpeechTranslator) -> None:

@@ -77,7 +77,7 @@ class TestManyRecordings:
 
             assert sorted(contents(tmp_path)) == ["a.wav", "english/a.wav"]
 
-    @pytest.mark.parametrize(("second", "message"), [("b.wav", "would be overwritten"), ("a.flac", "extension alone")])
+    @pytest.mark.parametrize(("second", "message"), [("b.wav", "would be overwritten"), ("a.flac", "would both be")])
     def test_folder_whose_outputs_would_collide_is_refused(
         self, tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], second: str, message: str
     ) -> None:

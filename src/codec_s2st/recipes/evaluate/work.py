@@ -70,7 +70,7 @@ class EvaluationWorker:
             try:
                 speech = self._read(row.source_audio)
 
-                self._translator.check_length(speech)
+                self._translator.check_speech(speech)
             except UserInputError as ex:
                 yield self._item(row, translated=False, problems=(f"source_audio: {ex.message}",))
             else:

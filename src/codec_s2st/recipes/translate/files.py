@@ -19,6 +19,8 @@ from codec_s2st.translator import SpeechInput, SpeechTranslator, Translation
 
 AUDIO_SUFFIXES: Final = (".wav", ".flac", ".ogg")
 
+_RENAME: Final = "rename one of them"
+
 
 @dataclass(frozen=True)
 class TranslateJob:
@@ -29,6 +31,9 @@ class TranslateJob:
 
     source_lang: str | None = None
     """The language spoken, where a manifest says it."""
+
+    target_lang: str | None = None
+    """The language wanted, where a manifest says it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +116,8 @@ def _check_output_file(out: Path, source: Path, suffix: str) -> None:
 
     if suffix == ".wav":
         check_output_path(out)
+    elif out.suffix.lower() in AUDIO_SUFFIXES:
+        raise UserInputError(f"'{out}' is to be a recording, but the task ends in text", hint="name it .txt")
     elif not out.parent.is_dir():
         raise UserInputError(f"'{out}' cannot be written: there is no folder '{out.parent}'")
     elif not os.access(out.parent, os.W_OK | os.X_OK):
@@ -120,6 +127,9 @@ def _check_output_file(out: Path, source: Path, suffix: str) -> None:
 def _check_output_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UserInputError(f"'{out}' is a file, but many recordings need a folder")
+
+    if out.is_symlink() and not out.exists():
+        raise UserInputError(f"'{out}' cannot be written: the link leads nowhere")
 
     # The folder is made when the first output is written; now is the time to say that it cannot be.
     parent = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
@@ -138,12 +148,17 @@ def _folder_jobs(source: Path, out: Path, suffix: str) -> list[TranslateJob]:
     if out.resolve() != source.resolve():
         files = [file for file in files if not file.resolve().is_relative_to(out.resolve())]
 
-    names = [file.relative_to(source).with_suffix("") for file in files]
+    jobs: dict[Path, TranslateJob] = {}
 
-    if len(set(names)) < len(names):
-        raise UserInputError(f"some recordings in '{source}' differ in their extension alone")
+    for file in files:
+        output = out / f"{file.relative_to(source).with_suffix('')}{suffix}"
 
-    return [TranslateJob(file, out / f"{name}{suffix}") for file, name in zip(files, names, strict=True)]
+        other = jobs.setdefault(output, TranslateJob(file, output))
+
+        if other.input != file:
+            raise UserInputError(f"'{other.input}' and '{file}' would both be translated to '{output}'", hint=_RENAME)
+
+    return list(jobs.values())
 
 
 def _manifest_jobs(source: Path, out: Path, suffix: str) -> list[TranslateJob]:
@@ -152,7 +167,7 @@ def _manifest_jobs(source: Path, out: Path, suffix: str) -> list[TranslateJob]:
     file = manifest_path(source)
 
     return [
-        TranslateJob(resolve_audio(file, row.source_audio), out / f"{row.id}{suffix}", row.source_lang)
+        TranslateJob(resolve_audio(file, row.source_audio), out / f"{row.id}{suffix}", row.source_lang, row.target_lang)
         for row in iter_rows(read_manifest(source))
         if row.source_audio is not None
     ]
@@ -171,8 +186,14 @@ def translate_files(
     """Translates recordings in batches; each output appears when it is complete.
 
     :param on_error: Is told of a recording that cannot be translated; the others go on.
+    :raises CodecS2STError: the machine failed, e.g. its disk is full; what was written stays.
     """
-    _, source_lang, target_lang = translator.check(task, source_lang, target_lang)
+    is_chosen = target_lang is not None
+
+    template, source_lang, target_lang = translator.check(task, source_lang, target_lang)
+
+    # Nothing is translated to another language than the manifest's, unless the user says so.
+    has_target = not is_chosen and any(slot.side == "target" for slot in template.slots)
 
     for begin in range(0, len(jobs), batch_size):
         started_at = time.perf_counter()
@@ -187,11 +208,17 @@ def translate_files(
                         hint="choose another source language",
                     )
 
+                if has_target and job.target_lang not in (None, target_lang):
+                    raise UserInputError(
+                        f"'{job.input}' is to become {job.target_lang}, but is translated to {target_lang}",
+                        hint="if that is meant, choose the target language",
+                    )
+
                 sample_rate = translator.codec.spec.sample_rate
 
                 speech = SpeechInput(read_audio(job.input, sample_rate=sample_rate), sample_rate)
 
-                translator.check_length(speech, name=f"'{job.input}'")
+                translator.check_speech(speech, name=f"'{job.input}'")
             except CodecS2STError as ex:
                 on_error(job, ex)
             else:
@@ -206,7 +233,7 @@ def translate_files(
         for (job, speech), output in zip(read, outputs, strict=True):
             try:
                 _write(job.output, output)
-            except CodecS2STError as ex:
+            except UserInputError as ex:
                 on_error(job, ex)
 
                 continue
