@@ -94,7 +94,13 @@ class RowEncoder:
                 raise UserInputError(f"row '{row.id}' of manifest {self._manifest} has audio, but no codec was given")
 
             try:
-                waves[side] = self._read_wave(resolve_audio(self._manifest, audio), self._codec)
+                path = resolve_audio(self._manifest, audio)
+
+                waves[side] = self._read_wave(path, self._codec)
+
+                # Sums of samples that are finite, and far too large, are not.
+                if not bool(waves[side].isfinite().all()):
+                    raise UserInputError(f"audio file '{path}' holds samples that are too large")
             except UserInputError as ex:
                 return Quarantined(row.id, f"{side}_audio: {ex.message}")
 

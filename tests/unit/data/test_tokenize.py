@@ -235,6 +235,18 @@ class TestQuarantine:
 
         assert [shards.row(idx).id for idx in range(len(shards))] == ["u0", "u2", "t2", "u3", "t5"]
 
+    def test_samples_whose_sum_is_not_finite_are_set_aside(self, tmp_path: Path, manifest: Path) -> None:
+        wave = np.full((400, 8), 3e38, dtype=np.float32)
+
+        soundfile.write(manifest.parent / "source-0.wav", wave, RATE, subtype="FLOAT")
+
+        tokenize(manifest, tmp_path / "out")
+
+        [row] = pq.read_table(tmp_path / "out" / "quarantine.parquet").to_pylist()
+
+        assert row["id"] == "u0"
+        assert "source-0.wav' holds samples that are too large" in row["reason"]
+
     def test_long_audio_is_set_aside(self, tmp_path: Path, manifest: Path) -> None:
         soundfile.write(manifest.parent / "source-1.wav", np.zeros(2 * RATE), RATE)
 

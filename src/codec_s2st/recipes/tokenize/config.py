@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +51,9 @@ class TokenizeConfig(Validatable):
         for name in ("rows_per_shard", "max_seconds", "num_readers"):
             if not getattr(self, name) > 0:
                 result.add_error(f"`{name}` must be greater than 0, but is {getattr(self, name)} instead.")
+
+        if self.max_seconds == math.inf:
+            result.add_error("`max_seconds` must be finite, but is infinite.")
 
         if self.num_streams is not None and self.num_streams < 1:
             result.add_error(f"`num_streams` must be greater than or equal to 1, but is {self.num_streams} instead.")
