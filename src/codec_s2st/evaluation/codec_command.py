@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Sequence
-from pathlib import Path
+
+from codec_s2st.arguments import CommandParser, path_argument
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints the report and returns 0."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="codec-s2st codec-report",
         description="Encode and decode recordings with a codec, and print frame rate, bitrate, the use of each code "
         "book, STOI, PESQ, SI-SDR, mel distance and real-time factor.",
@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     )
 
     parser.add_argument("codec", metavar="CARD", help="the name of a codec's card; see `codec-s2st ls`")
-    parser.add_argument("files", metavar="WAV", type=Path, nargs="+", help="a wav, flac or ogg file")
+    parser.add_argument("files", metavar="WAV", type=path_argument, nargs="+", help="a wav, flac or ogg file")
     parser.add_argument("--num-streams", metavar="Q", type=int, help="use the first Q code books only")
     parser.add_argument("--device", default="cpu", help="such as cuda (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

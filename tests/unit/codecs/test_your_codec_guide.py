@@ -24,13 +24,10 @@ def test_guide_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     files = re.findall(r"```python\n# file: (\S+)\n(.*?)```", text, flags=re.DOTALL)
 
-    assert [name for name, _ in files] == ["config.py", "model.py", "__init__.py"]
-
-    folder = tmp_path / "toy"
-    folder.mkdir()
+    assert [name for name, _ in files] == ["toy.py"]
 
     for name, content in files:
-        (folder / name).write_text(content)
+        (tmp_path / name).write_text(content)
 
     monkeypatch.setattr(codec_s2st.codecs, "__path__", [*codec_s2st.codecs.__path__, str(tmp_path)])
 
@@ -51,8 +48,7 @@ def test_guide_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     init_fairseq2(extras=extend)
 
-    from codec_s2st.codecs.toy.config import ToyConfig  # type: ignore[import-not-found]
-    from codec_s2st.codecs.toy.model import ToyCodec  # type: ignore[import-not-found]
+    from codec_s2st.codecs.toy import ToyCodec, ToyConfig
 
     torch.manual_seed(2)
 
@@ -78,3 +74,35 @@ def test_guide_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         for name in [name for name in sys.modules if name.startswith("codec_s2st.codecs.toy")]:
             del sys.modules[name]
+
+
+def test_card_of_another_shape_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+
+    (card,) = re.findall(r"```yaml\n(name: my_dac\n.*?)```", text, flags=re.DOTALL)
+
+    from transformers import DacConfig, DacModel
+
+    arguments = {"sampling_rate": 16_000, "downsampling_ratios": [2, 4, 5, 8], "n_codebooks": 4}
+
+    # Thin, for the test to be quick.
+    thin = {"encoder_hidden_size": 4, "decoder_hidden_size": 16}
+
+    DacModel(DacConfig(**arguments, **thin)).save_pretrained(tmp_path / "my_dac")
+
+    card = card.replace("/data/my_dac", "my_dac").replace(
+        "n_codebooks: 4}", "n_codebooks: 4, encoder_hidden_size: 4, decoder_hidden_size: 16}"
+    )
+
+    assert "decoder_hidden_size" in card
+
+    (tmp_path / "my_dac.yaml").write_text(card)
+
+    monkeypatch.setenv("FAIRSEQ2_USER_ASSET_DIR", str(tmp_path))
+    monkeypatch.setattr("fairseq2.runtime.dependency._resolver", None)
+
+    codec = load_codec("my_dac")
+
+    assert codec.spec == StreamSpec((1024,) * 4, hop_length=320, sample_rate=16_000)
+
+    assert codec.decode(codec.encode(torch.rand(1, 1, 700) - 0.5)).shape == (1, 1, 960)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import final
+from typing import Final, final
 
 from torch import Tensor
 from torch.nn import Module
@@ -16,6 +16,9 @@ from codec_s2st.codecs.hg.model import HgCodec
 from codec_s2st.errors import UserInputError
 from codec_s2st.tokens.streams import StreamSpec
 
+DERIVED: Final = ("hidden_size", "upsampling_ratios")
+"""What transformers derives from other arguments, and ``config.json`` may state otherwise."""
+
 
 @final
 class DacCodec(HgCodec):
@@ -25,7 +28,7 @@ class DacCodec(HgCodec):
     def _make_network(self, config: HgCodecConfig) -> Module:
         config_kls, model_kls = import_from_transformers("DacConfig", "DacModel")
 
-        network_config = make_config(config_kls, config.network)
+        network_config = make_config(config_kls, config.network, extra=DERIVED)
 
         try:
             network: Module = model_kls(network_config)

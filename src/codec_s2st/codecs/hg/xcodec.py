@@ -10,6 +10,7 @@ from torch.nn import Module
 from typing_extensions import override
 
 from codec_s2st.codecs.hg.config import HgCodecConfig
+from codec_s2st.codecs.hg.dac import DERIVED
 from codec_s2st.codecs.hg.library import import_from_transformers, make_config
 from codec_s2st.codecs.hg.model import HgCodec
 from codec_s2st.errors import UserInputError, unknown_name
@@ -82,8 +83,7 @@ class XCodec(HgCodec):
 def _make_acoustic_config(arguments: dict[str, object]) -> Any:
     (kls,) = import_from_transformers("DacConfig")
 
-    # Not parameters of a DAC, but X-Codec's DAC differs in them.
-    return make_config(kls, arguments, extra=("hidden_size", "upsampling_ratios"))
+    return make_config(kls, arguments, extra=DERIVED)
 
 
 def _make_semantic_config(arguments: dict[str, object]) -> Any:
