@@ -35,6 +35,12 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
     "cpt": Command("codec_s2st.recipes.common.command:main_cpt", "continue the pre-training of a text LLM on speech"),
     "s2st": Command("codec_s2st.recipes.common.command:main_s2st", "fine-tune on speech translation and its siblings"),
+    "import-hf": Command(
+        "codec_s2st.import_hf:main", "grow a textual LLM of Hugging Face's into one of speech and text"
+    ),
+    "export-hf": Command(
+        "codec_s2st.export_hf:main", "write a model's text backbone as a checkpoint of Hugging Face's"
+    ),
     "translate": Command("codec_s2st.recipes.translate.command:main", "translate a recording, or many"),
     "evaluate": Command("codec_s2st.recipes.common.command:main_evaluate", "score a model on a manifest"),
 }

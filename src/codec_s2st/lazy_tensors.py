@@ -55,7 +55,7 @@ class RowsOf(LazyTensor):
     """The first rows of a table."""
 
     def __init__(self, table: LazyTensor, num_rows: int) -> None:
-        self.shape = (num_rows, *table.shape[1:])
+        self.shape = (min(num_rows, table.shape[0]), *table.shape[1:])
         self.dtype = table.dtype
 
         self._table = table

@@ -1,4 +1,4 @@
-"""Finds the card of a translation model: by name, in a card file, or in a published folder; and hashes its weights."""
+"""Finds the card of a translation model: by name, in a card file, or in a published folder; and what belongs to it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from fairseq2.assets import AssetCard, AssetCardError, AssetDownloadManager, Ass
 from fairseq2.runtime.dependency import get_dependency_resolver
 
 from codec_s2st.cards import CardEntry, read_cards
+from codec_s2st.codecs.download import download_weights
 from codec_s2st.codecs.weights import hash_weights, safetensors_files
 from codec_s2st.errors import UserInputError, unknown_name
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
 from codec_s2st.share import CARD_PREFIX, card_name
+from codec_s2st.tokens.compatibility import VocabularyFingerprint
 
 _HINT = "see: codec-s2st ls --kind cards"
 
@@ -86,6 +88,58 @@ def hash_model(card: AssetCard) -> str:
         raise UserInputError(f"the checkpoint '{path}' of card '{card.name}' does not exist")
 
     return hash_weights(files)
+
+
+def checkpoint_of(card: AssetCard) -> Path:
+    """Returns the safetensors file, or the folder of them, that a card names; what is on the hub is fetched.
+
+    :raises UserInputError: there is none, it is of another format, or it is not for everybody.
+    """
+    try:
+        uri = card.field("checkpoint").as_uri()
+    except AssetCardError:
+        # fairseq2's cards of gated models say where to ask for them, and nothing else.
+        url = card.maybe_get_field("url")
+
+        place = "" if url is None else f"; ask for it at {url.value}"
+
+        raise UserInputError(
+            f"card '{card.name}' names no checkpoint, because its model is gated{place}",
+            hint="fetch it, then name its folder: --init FOLDER",
+        ) from None
+
+    path = uri.to_path() if uri.scheme == "file" else download_weights(card.name, uri)
+
+    if not path.exists():
+        raise UserInputError(f"the checkpoint '{path}' of card '{card.name}' does not exist")
+
+    if not safetensors_files(path):
+        raise UserInputError(
+            f"the checkpoint '{path}' of card '{card.name}' is not safetensors", hint="pickled checkpoints are not read"
+        )
+
+    return path
+
+
+def tokenizer_of(card: AssetCard, vocabulary: str) -> str | AssetCard | None:
+    """Returns what names the text tokenizer of a codec_lm model: its card itself, or what its vocabulary says.
+
+    :param vocabulary: The model's vocabulary fingerprint in JSON; may be empty.
+
+    :returns: ``None`` if the model was never bound to a tokenizer.
+    """
+    if card.has_field("tokenizer"):
+        return card
+
+    return tokenizer_in(vocabulary, where=f"card '{card.name}'")
+
+
+def tokenizer_in(vocabulary: str, *, where: str) -> str | None:
+    """Returns the name of the text tokenizer in a vocabulary fingerprint; ``None`` if it names none."""
+    if not vocabulary:
+        return None
+
+    return VocabularyFingerprint.from_json(vocabulary, where=where).tokenizer or None
 
 
 def _known_names(store: AssetStore, model: str) -> list[str]:

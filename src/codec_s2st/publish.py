@@ -99,8 +99,17 @@ def publish_text_llm(run: Path, out: Path, name: str, *, notes: Mapping[str, str
     return write_card(out / f"{name}.yaml", card)
 
 
-def text_rows(state: Mapping[str, LazyTensor], config: CodecLMConfig) -> dict[str, LazyTensor]:
-    """Returns what a codec_lm model knows of text, as the tensors of a textual LLM by our names."""
+def text_rows(
+    state: Mapping[str, LazyTensor], config: CodecLMConfig, *, where: str = "the checkpoint"
+) -> dict[str, LazyTensor]:
+    """Returns what a codec_lm model knows of text, as the tensors of a textual LLM by our names.
+
+    :raises UserInputError: a table is missing.
+    """
+    for key in (names.EMBED, STREAM0_HEAD):
+        if key not in state:
+            raise UserInputError(f"{where} has no `{key}`", hint="it must be of a codec_lm model")
+
     output = {key: tensor for key, tensor in state.items() if key.startswith("decoder.")}
 
     output[names.EMBED] = RowsOf(state[names.EMBED], config.decoder.vocab_size)

@@ -17,7 +17,7 @@ from codec_s2st.data.templates import TaskTemplate, condition_segment, find_temp
 from codec_s2st.data.text import TextTokenizer, load_text_tokenizer
 from codec_s2st.errors import UserInputError, unknown_name
 from codec_s2st.generation.generator import GenerationOptions, GenerationRequest, SegmentGenerator
-from codec_s2st.model_cards import card_strings, find_model_card
+from codec_s2st.model_cards import card_strings, find_model_card, tokenizer_of
 from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
 from codec_s2st.models.codec_lm.model import CodecLM
 from codec_s2st.tokens.compatibility import VocabularyFingerprint
@@ -125,7 +125,12 @@ class SpeechTranslator:
 
         fingerprint.codec.check_reads(codec.fingerprint, where=f"the codec of {where}")
 
-        tokenizer = load_text_tokenizer(fingerprint.tokenizer)
+        tokenizer_name = tokenizer_of(card, model.vocabulary_fingerprint)
+
+        if tokenizer_name is None:
+            raise UserInputError(f"{where} is bound to no text tokenizer", hint="train it with one: `tokenizer.name`")
+
+        tokenizer = load_text_tokenizer(tokenizer_name)
 
         if tokenizer.hash != fingerprint.tokenizer_hash:
             raise UserInputError(f"{where} was trained with another version of tokenizer '{tokenizer.name}'")

@@ -6,16 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fairseq2.assets import AssetCard, AssetCardError, AssetStore
+from fairseq2.assets import AssetCard, AssetStore
 from fairseq2.models import ModelFamily
 from fairseq2.recipe.config import ModelSection
 from fairseq2.runtime.dependency import get_dependency_resolver
 
-from codec_s2st.codecs.download import download_weights
-from codec_s2st.codecs.weights import safetensors_files
 from codec_s2st.data.text import has_tokenizer
 from codec_s2st.errors import UserInputError, unknown_name
-from codec_s2st.model_cards import find_model_card
+from codec_s2st.model_cards import checkpoint_of, find_model_card, tokenizer_in, tokenizer_of
 from codec_s2st.models.codec_lm.backbones import BACKBONES, BackboneConfig
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY, CodecLMConfig
 from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
@@ -23,7 +21,6 @@ from codec_s2st.models.codec_lm.loader import lazy_checkpoint_path
 from codec_s2st.models.codec_lm.text_llm import CONFIG_FILE, find_text_llm, read_text_llm
 from codec_s2st.share import card_name
 from codec_s2st.tensor_files import read_headers
-from codec_s2st.tokens.compatibility import VocabularyFingerprint
 
 ROWS_MULTIPLE_OF: Final = 32
 """Of the tables of a model that is grown from a textual LLM: up to so many ranks can split them evenly."""
@@ -145,7 +142,7 @@ def _from_card(name: str) -> InitialModel:
         name=card.name,
         vocabulary=config.vocabulary,
         config=config,
-        tokenizer=_tokenizer_of(card, config),
+        tokenizer=tokenizer_of(card, config.vocabulary),
     )
 
 
@@ -169,37 +166,6 @@ def _from_text_card(card: AssetCard, family: str) -> InitialModel:
     )
 
 
-def checkpoint_of(card: AssetCard) -> Path:
-    """Returns the safetensors file, or the folder of them, that a card names; what is on the hub is fetched.
-
-    :raises UserInputError: there is none, it is of another format, or it is not for everybody.
-    """
-    try:
-        uri = card.field("checkpoint").as_uri()
-    except AssetCardError:
-        # fairseq2's cards of gated models say where to ask for them, and nothing else.
-        url = card.maybe_get_field("url")
-
-        place = "" if url is None else f"; ask for it at {url.value}"
-
-        raise UserInputError(
-            f"card '{card.name}' names no checkpoint, because its model is gated{place}",
-            hint="fetch it, then name its folder: --init FOLDER",
-        ) from None
-
-    path = uri.to_path() if uri.scheme == "file" else download_weights(card.name, uri)
-
-    if not path.exists():
-        raise UserInputError(f"the checkpoint '{path}' of card '{card.name}' does not exist")
-
-    if not safetensors_files(path):
-        raise UserInputError(
-            f"the checkpoint '{path}' of card '{card.name}' is not safetensors", hint="pickled checkpoints are not read"
-        )
-
-    return path
-
-
 def _from_published(path: Path) -> InitialModel:
     card = find_model_card(str(path))
 
@@ -210,22 +176,8 @@ def _from_published(path: Path) -> InitialModel:
         path=checkpoint_of(card),
         vocabulary=config.vocabulary,
         config=config,
-        tokenizer=_tokenizer_of(card, config),
+        tokenizer=tokenizer_of(card, config.vocabulary),
     )
-
-
-def _tokenizer_of(card: AssetCard, config: CodecLMConfig) -> str | AssetCard | None:
-    if card.has_field("tokenizer"):
-        return card
-
-    return _tokenizer_in(config.vocabulary, where=f"card '{card.name}'")
-
-
-def _tokenizer_in(vocabulary: str, *, where: str) -> str | None:
-    if not vocabulary:
-        return None
-
-    return VocabularyFingerprint.from_json(vocabulary, where=where).tokenizer or None
 
 
 def _from_run(run: Path) -> InitialModel:
@@ -236,7 +188,7 @@ def _from_run(run: Path) -> InitialModel:
         path=path,
         vocabulary=config.vocabulary,
         config=config,
-        tokenizer=_tokenizer_in(config.vocabulary, where=f"run '{run}'"),
+        tokenizer=tokenizer_in(config.vocabulary, where=f"run '{run}'"),
     )
 
 
