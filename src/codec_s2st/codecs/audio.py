@@ -179,10 +179,13 @@ def _read_mono(file: Any, path: Path, *, max_samples: int) -> Tensor:
         if num_samples > max_samples:
             raise UserInputError(f"audio file '{path}' is longer than {max_samples / file.samplerate:g} s")
 
-        if not bool(block.isfinite().all()):
+        mono = block.mean(dim=1)
+
+        # The mean of finite channels may be infinite, too.
+        if not bool(mono.isfinite().all()):
             raise UserInputError(f"audio file '{path}' holds samples that are NaN or infinite")
 
-        blocks.append(block.mean(dim=1))
+        blocks.append(mono)
 
     if not blocks:
         raise UserInputError(f"audio file '{path}' holds no samples")

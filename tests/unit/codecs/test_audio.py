@@ -159,6 +159,12 @@ class TestReadAudio:
         with pytest.raises(UserInputError, match="NaN or infinite"):
             read_audio(write(tmp_path / "a.wav", wave, RATE, "FLOAT"), sample_rate=RATE)
 
+    def test_channels_whose_mean_is_infinite_are_refused(self, tmp_path: Path) -> None:
+        wave = torch.full((8, 100), 3e38)
+
+        with pytest.raises(UserInputError, match="NaN or infinite"):
+            read_audio(write(tmp_path / "a.wav", wave, RATE, "FLOAT"), sample_rate=RATE)
+
     @pytest.mark.parametrize("name", ["a.wav", "a.flac"])
     @pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
     def test_truncated_file_is_refused(self, tmp_path: Path, name: str, share: float) -> None:

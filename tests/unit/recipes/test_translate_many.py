@@ -115,6 +115,7 @@ class TestManyRecordings:
             assert sorted(contents(tmp_path / out)) == ["first.txt", "last.txt"]
             assert "b.wav' does not exist" in output.err
             assert "a.wav' is spoken in fra, but spa is translated" in output.err
+            assert "1 rows without `source_audio` are left out, the first 'text'" in output.err
             assert "2 of 4 recordings could not be translated" in output.err
 
 

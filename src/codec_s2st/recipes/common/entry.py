@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import logging
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from fairseq2.recipe.base import Recipe
 from fairseq2.recipe.cli import main as fairseq2_main
@@ -49,7 +51,7 @@ def run_recipe(recipe: Recipe, argv: Sequence[str]) -> None:
     sys.argv = [original_argv[0], *argv, "--no-exit-on-error"]
 
     try:
-        with _no_traces_on_console():
+        with _quiet_console():
             fairseq2_main(recipe)
     except Exception as ex:
         # Of a full disk, Python says neither file nor folder.
@@ -82,7 +84,7 @@ class _TraceFilter(logging.Filter):
 
 
 @contextmanager
-def _no_traces_on_console() -> Iterator[None]:
+def _quiet_console() -> Iterator[None]:
     logger = logging.getLogger("fairseq2")
 
     trace_filter = _TraceFilter()
@@ -94,9 +96,20 @@ def _no_traces_on_console() -> Iterator[None]:
     # A log file that cannot be written, which would be a stack trace a line, is no news: the disk is full.
     logging.raiseExceptions = False
 
+    show_warning = warnings.showwarning
+
+    def show_other_warning(message: Warning | str, *args: Any, **kwargs: Any) -> None:
+        # What fairseq2 0.8.1 says of the model families that are its own.
+        if "`hg_exporter` is deprecated" not in str(message):
+            show_warning(message, *args, **kwargs)
+
+    warnings.showwarning = show_other_warning
+
     try:
         yield
     finally:
+        warnings.showwarning = show_warning
+
         logging.raiseExceptions = raises
 
         logger.removeFilter(trace_filter)

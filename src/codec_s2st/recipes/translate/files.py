@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -166,11 +167,22 @@ def _manifest_jobs(source: Path, out: Path, suffix: str) -> list[TranslateJob]:
 
     file = manifest_path(source)
 
-    return [
-        TranslateJob(resolve_audio(file, row.source_audio), out / f"{row.id}{suffix}", row.source_lang, row.target_lang)
-        for row in iter_rows(read_manifest(source))
-        if row.source_audio is not None
-    ]
+    jobs, silent = [], []
+
+    for row in iter_rows(read_manifest(source)):
+        if row.source_audio is None:
+            silent.append(row.id)
+        else:
+            audio = resolve_audio(file, row.source_audio)
+
+            jobs.append(TranslateJob(audio, out / f"{row.id}{suffix}", row.source_lang, row.target_lang))
+
+    if silent:
+        message = f"{file}: {len(silent)} rows without `source_audio` are left out, the first '{silent[0]}'"
+
+        print(message, file=sys.stderr)
+
+    return jobs
 
 
 def translate_files(
