@@ -101,7 +101,7 @@ class SpeechTranslator:
         self._device = next(model.parameters()).device
         self._seed = seed
         self._builder = SequenceBuilder(model.vocabulary, model.pattern)
-        self._generator = SegmentGenerator(self.model, options or GenerationOptions())
+        self._generator = SegmentGenerator(self.model, options or GenerationOptions(), num_text_ids=tokenizer.size)
 
     @classmethod
     def from_card(

@@ -79,9 +79,10 @@ class GeneratedSegment:
 class SegmentGenerator:
     """Decodes batches of requests with a static cache of keys and values; finished rows are taken out."""
 
-    def __init__(self, model: CodecLM, options: GenerationOptions) -> None:
+    def __init__(self, model: CodecLM, options: GenerationOptions, *, num_text_ids: int | None = None) -> None:
         """
         :param model: In evaluation mode.
+        :param num_text_ids: The number of ids that the text tokenizer has; no others are generated.
         :raises UserInputError: an option is out of range.
         """
         try:
@@ -91,6 +92,7 @@ class SegmentGenerator:
 
         self._model = model
         self._options = options
+        self._num_text_ids = num_text_ids
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[GenerationRequest]) -> list[GeneratedSegment]:
@@ -130,7 +132,9 @@ class SegmentGenerator:
         if requests[0].modality is Modality.SPEECH:
             rows = SpeechTarget(model.vocabulary, model.pattern, [request.max_length for request in requests])
         else:
-            rows = TextTarget(model.vocabulary, [request.max_length for request in requests])
+            lengths_of_text = [request.max_length for request in requests]
+
+            rows = TextTarget(model.vocabulary, lengths_of_text, num_text_ids=self._num_text_ids)
 
         longest = max(length + steps for length, steps in zip(lengths, rows.max_steps, strict=True))
 

@@ -57,8 +57,13 @@ class TargetRows(ABC):
 class TextTarget(TargetRows):
     """Text ids, until ``</text>``."""
 
-    def __init__(self, vocabulary: Vocabulary, max_lengths: Sequence[int]) -> None:
+    def __init__(self, vocabulary: Vocabulary, max_lengths: Sequence[int], *, num_text_ids: int | None = None) -> None:
+        """
+        :param num_text_ids: The number of ids that the tokenizer has; the rows of text behind them are the base LLM's
+            padding. By default, all rows.
+        """
         self._vocabulary = vocabulary
+        self._num_text_ids = vocabulary.text_size if num_text_ids is None else min(num_text_ids, vocabulary.text_size)
         self._end = vocabulary.special(TEXT_END)
 
         self.max_steps = [length + 1 for length in max_lengths]
@@ -73,7 +78,7 @@ class TextTarget(TargetRows):
 
         illegal = torch.ones(len(vocabulary.text_space), dtype=torch.bool, device=logits.device)
 
-        illegal[: vocabulary.text_size] = False
+        illegal[: self._num_text_ids] = False
 
         illegal[self._end] = False
 

@@ -61,7 +61,7 @@ def choose_tokenizer(name: str | None, initial: InitialModel) -> TextTokenizer:
         return load_text_tokenizer(_DEFAULT_TOKENIZER)
 
     raise UserInputError(
-        f"model '{initial.name or initial.path}' comes without a tokenizer",
+        f"model '{initial.shown}' comes without a tokenizer",
         hint="set `tokenizer.name` to a card, or to a folder with tokenizer.json or tokenizer.model",
     )
 
@@ -109,7 +109,7 @@ def bind_vocabulary(
     )
 
     if initial.vocabulary:
-        where = f"model '{initial.name or initial.path}'"
+        where = f"model '{initial.shown}'"
 
         VocabularyFingerprint.from_json(initial.vocabulary, where=where).check_loads_into(fingerprint, where=where)
 
@@ -120,8 +120,11 @@ def bind_vocabulary(
         vocabulary=fingerprint.to_json(),
     )
 
-    # What a checkpoint has, it keeps.
-    overrides.setdefault("rows_multiple_of", initial.config.rows_multiple_of)
+    # What a checkpoint is made of, it keeps.
+    kept = asdict(initial.config)
+
+    for key in ("rows_multiple_of", "heads", "depth"):
+        overrides.setdefault(key, kept[key])
 
     _complete(section, initial, overrides)
 

@@ -46,6 +46,14 @@ class InitialModel:
     tokenizer: str | AssetCard | None = None
     """The text tokenizer that belongs to the weights: a card, its name, or a folder; ``None`` if none is known."""
 
+    @property
+    def shown(self) -> str:
+        """What an error calls the model."""
+        if self.name is not None or self.path is None:
+            return self.name or "with random weights"
+
+        return str(self.path.parent if self.path.name == CONFIG_FILE else self.path)
+
 
 def find_initial_model(init: str | None, section: ModelSection) -> InitialModel:
     """Returns what ``init`` names: a card, a published folder, the folder of a run, or one in Hugging Face's layout.
