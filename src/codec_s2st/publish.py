@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
+from codec_s2st.data.text import TOKENIZER_FAMILY, copy_tokenizer, load_text_tokenizer
 from codec_s2st.errors import UserInputError
 from codec_s2st.lazy_tensors import CastTensor, HeldTensor, LazyTensor, RowsOf
 from codec_s2st.models.codec_lm.backbones import backbone_of, names
@@ -17,7 +18,7 @@ from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY, CodecLMConfig
 from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
 from codec_s2st.models.codec_lm.text_llm import CONFIG_FILE, to_hugging_face
 from codec_s2st.models.codec_lm.warm_start import STREAM0_HEAD
-from codec_s2st.publish_files import write_card, write_weights
+from codec_s2st.publish_files import new_folder, write_card, write_weights
 from codec_s2st.recipes.common.initial import read_run
 from codec_s2st.share import card_name
 from codec_s2st.tokens.compatibility import VocabularyFingerprint
@@ -30,6 +31,8 @@ def publish_model(
     run: Path, out: Path, name: str, *, tasks: Sequence[str], languages: Sequence[str], notes: Mapping[str, str]
 ) -> Path:
     """Writes ``OUT/<name>.yaml`` and the folder ``OUT/<name>`` of weights from the last checkpoint of ``run``.
+
+    A tokenizer that no card names is copied to ``OUT/<name>_tokenizer``.
 
     :param tasks: What the model was trained for, such as ``s2st``.
     :param languages: The directions, such as ``spa-eng``.
@@ -48,12 +51,30 @@ def publish_model(
 
     write_weights(out / name, _read_state(path, config), max_file_bytes=MAX_SHARD_BYTES)
 
+    # A tokenizer that is not a card's is in a folder of this machine.
+    tokenizer_card = {}
+
+    if "/" in fingerprint.tokenizer:
+        source = load_text_tokenizer(fingerprint.tokenizer)
+
+        if source.hash != fingerprint.tokenizer_hash:
+            raise UserInputError(f"run '{run}' was trained with another version of the tokenizer in {source.path}")
+
+        with new_folder(out / f"{name}_tokenizer", replace=True) as folder:
+            copy_tokenizer(source.path, folder)
+
+        # It goes by the card's name from now on.
+        config.vocabulary = replace(fingerprint, tokenizer=card_name(name)).to_json()
+
+        tokenizer_card = {"tokenizer_family": TOKENIZER_FAMILY, "tokenizer": f"{name}_tokenizer"}
+
     card = {
         "name": card_name(name),
         "model_family": CODEC_LM_FAMILY,
         "model_config": asdict(config),
         "checkpoint": name,
         "codec": fingerprint.codec.name,
+        **tokenizer_card,
         "tasks": list(tasks),
         "languages": list(languages),
         **notes,

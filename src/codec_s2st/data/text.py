@@ -177,7 +177,10 @@ def _load_card(card: AssetCard) -> TextTokenizer:
     # What is missing is named before fairseq2 looks for it.
     _hash_files(path)
 
-    return TextTokenizer(card.name, path, load_tokenizer(card))
+    # A card that was found in a folder cannot be found again by its name.
+    is_known = resolver.resolve(AssetStore).maybe_retrieve_card(card.name) is not None
+
+    return TextTokenizer(card.name if is_known else str(path.absolute()), path, load_tokenizer(card))
 
 
 def _hash_files(path: Path) -> str:

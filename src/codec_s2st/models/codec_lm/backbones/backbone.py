@@ -54,16 +54,23 @@ class Backbone(ABC):
     def write_config(self, config: BackboneConfig) -> dict[str, object]:
         """Returns what a ``config.json`` says of the architecture, but for ``vocab_size`` and the tie."""
 
-    @abstractmethod
     def from_card_config(self, config: object) -> BackboneConfig:
-        """Turns the configuration of fairseq2's model family into ours."""
+        """Turns the configuration of fairseq2's model family into ours.
 
-    @abstractmethod
+        :raises UserInputError: cards of the family are not read.
+        """
+        raise UserInputError(
+            f"cards of fairseq2's model family '{self.family}' are not read", hint="name a Hugging Face folder"
+        )
+
     def to_card_config(self, config: BackboneConfig) -> object:
         """Turns ours into that of fairseq2's model family.
 
         :raises UserInputError: fairseq2's has no field for what the model computes.
         """
+        raise UserInputError(
+            f"cards of fairseq2's model family '{self.family}' are not written", hint="export it: codec-s2st export-hf"
+        )
 
     def from_hugging_face(self, key: str, weight: Tensor, config: BackboneConfig) -> Tensor:
         """Returns a parameter as our decoder wants it.
