@@ -45,6 +45,10 @@ def explain_host_error(ex: BaseException, causes: list[BaseException]) -> CodecS
     """
     name = type(ex).__name__
 
+    if any(type(cause).__name__ == "ModelCheckpointMismatchError" for cause in causes):
+        # Most often a file was changed, or belongs to another card.
+        return UserInputError(_shorten(_join(ex, causes)), hint="fetch the checkpoint and its card again, together")
+
     if name == "RecipeConfigParseError":
         return _explain_config_error(ex, causes)
 
@@ -113,6 +117,11 @@ def _explain_unknown_card(name: str) -> CodecS2STError:
         known = [card.removeprefix(CARD_PREFIX) for card in known]
 
     return unknown_name("asset card", name, known, hint=hint)
+
+
+def _shorten(message: str) -> str:
+    """A checkpoint of another model can lack thousands of keys; the first ones say enough."""
+    return message if len(message) <= 400 else f"{message[:400]}…"
 
 
 def _join(ex: BaseException, causes: list[BaseException]) -> str:

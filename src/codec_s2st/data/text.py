@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from fairseq2.assets import AssetCard, AssetCardError, AssetDownloadManager, AssetStore
+from fairseq2.assets import AssetCard, AssetCardError, AssetDownloadError, AssetDownloadManager, AssetStore
 from fairseq2.data.tokenizers import TokenizerModelError, load_tokenizer
 from fairseq2.data.tokenizers.sentencepiece import RawSentencePieceTokenizer, load_sentencepiece_model
 from fairseq2.data.tokenizers.tokenizer import Tokenizer
+from fairseq2.error import NotSupportedError, OperationalError
 from fairseq2.runtime.dependency import get_dependency_resolver
+from fairseq2.utils.uri import Uri
 from torch import Tensor
 
 from codec_s2st.data.hugging_face_tokenizer import load_hugging_face_tokenizer
-from codec_s2st.errors import UserInputError, unknown_name
+from codec_s2st.errors import CodecS2STError, UserInputError, unknown_name
 from codec_s2st.share import card_name
 
 SENTENCEPIECE_FAMILY: Final = "codec_s2st_sentencepiece"
@@ -27,8 +29,8 @@ TOKENIZER_FAMILY: Final = "codec_s2st_tokenizer"
 _HG_FILE: Final = "tokenizer.json"
 _SENTENCEPIECE_FILE: Final = "tokenizer.model"
 
-_ID_FILES: Final = (_HG_FILE, "vocab.json", "merges.txt", "added_tokens.json", _SENTENCEPIECE_FILE)
-"""The files of a Hugging Face folder that decide the ids; the weights of an LLM may lie beside them."""
+_ID_FILES: Final = ((_HG_FILE,), (_SENTENCEPIECE_FILE,), ("added_tokens.json", "merges.txt", "vocab.json"))
+"""The files of a folder that decide the ids; the first of these groups that is there does so alone."""
 
 _OTHER_FILES: Final = (
     "tokenizer_config.json",
@@ -98,7 +100,7 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
 
         return
 
-    for name in (*_ID_FILES, *_OTHER_FILES):
+    for name in (name for group in (*_ID_FILES, _OTHER_FILES) for name in group):
         if source.joinpath(name).is_file():
             shutil.copyfile(source / name, folder / name)
 
@@ -172,7 +174,7 @@ def _load_card(card: AssetCard) -> TextTokenizer:
     except AssetCardError as ex:
         raise UserInputError(f"card '{card.name}' names no tokenizer: {ex}") from None
 
-    path = uri.to_path() if uri.scheme == "file" else resolver.resolve(AssetDownloadManager).download_tokenizer(uri)
+    path = uri.to_path() if uri.scheme == "file" else _download(card.name, uri)
 
     # What is missing is named before fairseq2 looks for it.
     _hash_files(path)
@@ -183,10 +185,23 @@ def _load_card(card: AssetCard) -> TextTokenizer:
     return TextTokenizer(card.name if is_known else str(path.absolute()), path, load_tokenizer(card))
 
 
-def _hash_files(path: Path) -> str:
-    files = [path] if path.is_file() else sorted(file for file in path.glob("*") if file.name in _ID_FILES)
+def _download(name: str, uri: Uri) -> Path:
+    hint = f"where there is a network, run: hf download {str(uri).removeprefix('hg://')} --include 'tokenizer*.json'"
 
-    if not files or not files[0].is_file():
+    try:
+        return get_dependency_resolver().resolve(AssetDownloadManager).download_tokenizer(uri)
+    except (AssetDownloadError, NotSupportedError, OSError, OperationalError, ValueError) as ex:
+        raise CodecS2STError(
+            f"the tokenizer of '{name}' cannot be downloaded from {uri}", hint=hint if uri.scheme == "hg" else None
+        ) from ex
+
+
+def _hash_files(path: Path) -> str:
+    groups = [[path / name for name in group if path.joinpath(name).is_file()] for group in _ID_FILES]
+
+    files = [path] if path.is_file() else next((group for group in groups if group), [])
+
+    if not files:
         raise UserInputError(f"there is no tokenizer at {path}", hint=f"a file, or a folder with {_HG_FILE}")
 
     digest = hashlib.sha256()

@@ -118,7 +118,7 @@ class TestConfigJson:
 
 
 class TestWeights:
-    """Fault 22: safetensors with wrong shapes, missing or surplus keys."""
+    """Safetensors with wrong shapes, missing or surplus keys; the key and the file are named."""
 
     def change(self, llm: Path, folder: Path, change: Callable[[dict[str, Tensor]], object]) -> Path:
         state = read_llm_state(llm)
