@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from fairseq2.gang import get_current_gangs
+
 from codec_s2st.models.codec_lm.backbones import backbone_of
 from codec_s2st.models.codec_lm.config import CodecLMConfig
 from codec_s2st.models.codec_lm.depth import DepthTransformer
 from codec_s2st.models.codec_lm.frontend import CodecLMFrontend, StreamEmbedding
 from codec_s2st.models.codec_lm.heads import CodecLMHeads
 from codec_s2st.models.codec_lm.model import CodecLM
+from codec_s2st.models.codec_lm.splits import check_splits
 from codec_s2st.models.codec_lm.tables import padded_rows
 
 
 def create_codec_lm(config: CodecLMConfig) -> CodecLM:
-    """Returns a new model with random weights, on the current device (the meta device included)."""
+    """Returns a new model with random weights, on the current device (the meta device included).
+
+    With tensor parallelism, it is the part of the current rank.
+
+    :raises UserInputError: the model cannot be split over the ranks of tensor parallelism.
+    """
+    tp_gang = get_current_gangs().tp
+
+    check_splits(config, tp_gang.size)
+
     vocabulary = config.make_vocabulary()
 
     model_dim = config.decoder.model_dim
 
     num_rows = padded_rows(vocabulary.size, config.rows_multiple_of)
 
-    embed = StreamEmbedding(num_rows, model_dim, vocabulary.pad, std=config.new_rows_std)
+    embed = StreamEmbedding(num_rows, model_dim, vocabulary.pad, std=config.new_rows_std, tp_gang=tp_gang)
 
     return CodecLM(
         vocabulary,
@@ -33,6 +45,7 @@ def create_codec_lm(config: CodecLMConfig) -> CodecLM:
             text_weight=config.text_loss_weight,
             stream_weights=config.stream_loss_weights,
             rows_multiple_of=config.rows_multiple_of,
+            tp_gang=tp_gang,
             depth=create_depth_transformer(config) if config.heads == "depth" else None,
         ),
         max_seq_len=config.decoder.max_seq_len,

@@ -1,20 +1,29 @@
-"""From ids to vectors. Legend: B batch, S step, Q stream, D width, V vocabulary."""
+"""From ids to vectors. Legend: B batch, S step, Q stream, D width, N bag of the ids of one step."""
 
 from __future__ import annotations
 
 import torch
+from fairseq2.device import CPU
+from fairseq2.gang import FakeGang, Gang
+from fairseq2.nn import Sharded
+from fairseq2.ops.tensor_parallel import reduce
 from torch import Tensor
 from torch.nn import Module, Parameter, functional
 from typing_extensions import override
 
+from codec_s2st.models.codec_lm.sharding import init_rows, rows_of_rank
 
-class StreamEmbedding(Module):
+
+class StreamEmbedding(Module, Sharded):
     """One table for text, specials and all code books; the vectors of a step's Q ids are summed."""
 
-    def __init__(self, num_embeddings: int, embed_dim: int, pad_idx: int, *, std: float) -> None:
+    def __init__(
+        self, num_embeddings: int, embed_dim: int, pad_idx: int, *, std: float, tp_gang: Gang | None = None
+    ) -> None:
         """
         :param pad_idx: The id whose vector counts as zero.
         :param std: The standard deviation of the normal initialisation.
+        :param tp_gang: If given, the rows are split over its ranks.
         """
         super().__init__()
 
@@ -22,12 +31,16 @@ class StreamEmbedding(Module):
 
         self.std = std
 
-        self.weight = Parameter(torch.empty((num_embeddings, embed_dim)))
+        self.splits_rows = tp_gang is not None
+
+        self.tp_gang = tp_gang or FakeGang(CPU)
+
+        self.weight = Parameter(torch.empty((rows_of_rank(num_embeddings, self.tp_gang), embed_dim)))
 
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        torch.nn.init.normal_(self.weight, std=self.std)
+        init_rows(self.weight, self.tp_gang, std=self.std)
 
     @override
     def forward(self, ids: Tensor) -> Tensor:
@@ -38,9 +51,34 @@ class StreamEmbedding(Module):
         """
         bags = ids.reshape(-1, ids.size(-1))
 
-        sums = functional.embedding_bag(bags, self.weight, mode="sum", padding_idx=self.pad_idx)
+        if self.tp_gang.size == 1:
+            sums = functional.embedding_bag(bags, self.weight, mode="sum", padding_idx=self.pad_idx)
+        else:
+            sums = self._sum_of_ranks(bags)
 
         return sums.view(*ids.shape[:-1], -1)
+
+    def _sum_of_ranks(self, bags: Tensor) -> Tensor:
+        """
+        :param bags: *Shape:* [N, Q].
+
+        :returns: *Shape:* [N, D].
+        """
+        num_rows = self.weight.size(0)
+
+        rows = bags - self.tp_gang.rank * num_rows
+
+        is_mine = (rows >= 0) & (rows < num_rows) & (bags != self.pad_idx)
+
+        sums = functional.embedding_bag(
+            rows.masked_fill(~is_mine, 0), self.weight, mode="sum", per_sample_weights=is_mine.to(self.weight.dtype)
+        )
+
+        return reduce(sums, self.tp_gang)
+
+    @override
+    def get_shard_dims(self) -> list[tuple[Parameter, int]]:
+        return [(self.weight, 0)] if self.splits_rows else []
 
     @override
     def extra_repr(self) -> str:

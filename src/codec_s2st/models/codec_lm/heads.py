@@ -9,21 +9,23 @@ Legend: B batch, S step, Q stream, D width, N rows (positions that have a target
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from fairseq2.nn import IncrementalStateBag
+from fairseq2.device import CPU
+from fairseq2.gang import FakeGang, Gang
+from fairseq2.nn import IncrementalStateBag, Sharded
 from torch import Tensor
 from torch.nn import Module, Parameter, functional
 from typing_extensions import override
 
 from codec_s2st.models.codec_lm.depth import DepthTransformer
+from codec_s2st.models.codec_lm.sharding import gather_rows, init_rows, rows_of_rank
 from codec_s2st.models.codec_lm.tables import padded_rows
 from codec_s2st.tokens.vocabulary import Vocabulary
 
 
-@dataclass(frozen=True)
-class CodecLMLoss:
+class CodecLMLoss(NamedTuple):
     """Sums over target positions, so that batches and ranks add up; nothing in it is averaged."""
 
     total: Tensor
@@ -45,7 +47,7 @@ class CodecLMLoss:
     """The number of steps with a target of each sequence. *Shape:* [B], int64."""
 
 
-class CodecLMHeads(Module):
+class CodecLMHeads(Module, Sharded):
     """Stream 0 predicts over text, specials and code book 0; streams 1..Q-1 each over their own code book.
 
     At a text step the softmax of stream 0 runs over text and specials, at any other step over specials and code book 0;
@@ -62,6 +64,7 @@ class CodecLMHeads(Module):
         text_weight: float = 1.0,
         stream_weights: Sequence[float] = (),
         rows_multiple_of: int = 1,
+        tp_gang: Gang | None = None,
         depth: DepthTransformer | None = None,
     ) -> None:
         """
@@ -69,6 +72,7 @@ class CodecLMHeads(Module):
         :param stream_weights: The weight of the codes of each of the Q streams in the loss; if empty, 1 each.
         :param rows_multiple_of: Each table is padded at its end to a multiple of so many rows. No softmax runs over
             rows of padding.
+        :param tp_gang: If given, the rows of each table are split over its ranks.
         :param depth: If given, what the heads of streams 1..Q-1 read.
         """
         super().__init__()
@@ -80,7 +84,9 @@ class CodecLMHeads(Module):
         self.loss_weights = (text_weight, *(stream_weights or [1.0] * len(vocabulary.codebook_sizes)))
         """Of text, and of streams 0..Q-1."""
 
-        num_rows = padded_rows(vocabulary.stream0_size, rows_multiple_of)
+        self.tp_gang = tp_gang or FakeGang(CPU)
+
+        num_rows = rows_of_rank(padded_rows(vocabulary.stream0_size, rows_multiple_of), self.tp_gang)
 
         self.stream0_weight = Parameter(torch.empty((num_rows, model_dim)))
 
@@ -89,7 +95,7 @@ class CodecLMHeads(Module):
         self.codebook_weight: Parameter | None
 
         if num_other:
-            num_rows = padded_rows(num_other, rows_multiple_of)
+            num_rows = rows_of_rank(padded_rows(num_other, rows_multiple_of), self.tp_gang)
 
             self.register_parameter("codebook_weight", Parameter(torch.empty((num_rows, model_dim))))
         else:
@@ -102,10 +108,16 @@ class CodecLMHeads(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        torch.nn.init.normal_(self.stream0_weight, std=self.std)
+        init_rows(self.stream0_weight, self.tp_gang, std=self.std)
 
         if self.codebook_weight is not None:
-            torch.nn.init.normal_(self.codebook_weight, std=self.std)
+            init_rows(self.codebook_weight, self.tp_gang, std=self.std)
+
+    @override
+    def get_shard_dims(self) -> list[tuple[Parameter, int]]:
+        tables = (self.stream0_weight, self.codebook_weight)
+
+        return [(table, 0) for table in tables if table is not None]
 
     @override
     def forward(self, hidden: Tensor, ids: Tensor, loss_mask: Tensor) -> CodecLMLoss:
@@ -131,8 +143,10 @@ class CodecLMHeads(Module):
 
         spaces = ((mask[..., 0] & in_text, vocabulary.text_space), (mask[..., 0] & ~in_text, vocabulary.speech_space))
 
+        weight = self._stream0_rows()
+
         for selected, space in spaces:
-            logits = functional.linear(hidden[selected], self.stream0_weight[space.start : space.stop])
+            logits = functional.linear(hidden[selected], weight[space.start : space.stop])
 
             losses = _cross_entropy(logits, targets[..., 0][selected] - space.start)
 
@@ -213,10 +227,13 @@ class CodecLMHeads(Module):
 
         return torch.cat([functional.linear(by_stream[:, i], part) for i, part in enumerate(parts)], dim=-1)
 
+    def _stream0_rows(self) -> Tensor:
+        return gather_rows(self.stream0_weight, self.tp_gang)[: self.vocabulary.stream0_size]
+
     def _codebook_rows(self) -> Tensor:
         assert self.codebook_weight is not None
 
-        return self.codebook_weight[: sum(self.vocabulary.codebook_sizes[1:])]
+        return gather_rows(self.codebook_weight, self.tp_gang)[: sum(self.vocabulary.codebook_sizes[1:])]
 
     def logits(self, hidden: Tensor, ids: Tensor | None = None) -> tuple[Tensor, ...]:
         """Returns the logits of each stream of steps that are known.
@@ -227,7 +244,7 @@ class CodecLMHeads(Module):
 
         :returns: Q tensors: [N, text + specials + C_0] first, then [N, C_q] each.
         """
-        stream0 = functional.linear(hidden, self.stream0_weight[: self.vocabulary.stream0_size])
+        stream0 = functional.linear(hidden, self._stream0_rows())
 
         if self.codebook_weight is None:
             return (stream0,)
@@ -263,7 +280,7 @@ class HeadsStep:
         heads, hidden = self._heads, self._hidden
 
         if stream == 0:
-            return functional.linear(hidden, heads.stream0_weight[: heads.vocabulary.stream0_size])
+            return functional.linear(hidden, heads._stream0_rows())
 
         assert ids is not None
 

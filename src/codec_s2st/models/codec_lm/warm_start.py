@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Final, final
 
 import torch
+from fairseq2.device import CPU
+from fairseq2.gang import create_fake_gangs, set_gangs
 from torch import Tensor
 from typing_extensions import override
 
@@ -79,7 +81,8 @@ def grow_text_llm(text_llm: Mapping[str, LazyTensor], config: CodecLMConfig) -> 
 
 
 def _draw_depth_transformer(config: CodecLMConfig, dtype: torch.dtype) -> dict[str, LazyTensor]:
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+    # As a whole, whatever the ranks: what is loaded of it is decided later.
+    with torch.random.fork_rng(devices=[]), CPU, set_gangs(create_fake_gangs(CPU)):
         torch.manual_seed(config.new_rows_seed)
 
         depth = create_depth_transformer(config)

@@ -32,6 +32,7 @@ from codec_s2st.errors import UserInputError
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
 from codec_s2st.recipes.common.binding import AUTO_TOKENIZER, bind_vocabulary, choose_tokenizer
 from codec_s2st.recipes.common.initial import find_initial_model
+from codec_s2st.recipes.common.tensor_parallel import clip_across_tensor_parallel
 from codec_s2st.recipes.common.unit import CodecLMEvalUnit, CodecLMTrainUnit, LossMetrics, register_metric_descriptors
 from codec_s2st.tokens.fingerprint import CodecFingerprint
 from codec_s2st.tokens.sequence import Modality
@@ -128,6 +129,8 @@ class SpeechTextTrainRecipe(Recipe):
         valid_readers = dataset.create_valid_readers(config.data, maker, context.gangs)
 
         model = context.get_data_parallel_model()
+
+        clip_across_tensor_parallel(model, context.gangs)
 
         scored: dict[str, set[Modality]] = {}
 

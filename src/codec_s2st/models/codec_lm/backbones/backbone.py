@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
+from fairseq2.gang import get_current_gangs
 from fairseq2.models.qwen import QwenFactory
 from fairseq2.models.transformer_lm import TransformerLMDecoder
 from fairseq2.nn import LayerNorm, RMSNorm
@@ -15,6 +16,7 @@ from typing_extensions import override
 from codec_s2st.errors import UserInputError
 from codec_s2st.models.codec_lm.backbones.config import BackboneConfig
 from codec_s2st.models.codec_lm.backbones.config_json import ConfigJson
+from codec_s2st.models.codec_lm.backbones.norms import HeadNorm
 
 
 class DecoderFactory(QwenFactory):
@@ -27,6 +29,12 @@ class DecoderFactory(QwenFactory):
 
     @override
     def create_layer_norm(self, dim: int | None = None) -> LayerNorm:
+        tp_gang = get_current_gangs().tp
+
+        # Only the norms of queries and keys say how wide they are.
+        if dim is not None and tp_gang.size > 1:
+            return HeadNorm(dim, tp_gang, eps=self._norm_eps)
+
         # fairseq2's own has a constant where checkpoints differ.
         return RMSNorm(self._config.model_dim if dim is None else dim, bias=False, eps=self._norm_eps)
 
