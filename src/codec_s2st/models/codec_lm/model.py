@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 from fairseq2.models.transformer_lm import TransformerLMDecoder
 from fairseq2.nn import BatchLayout, IncrementalStateBag
@@ -17,8 +16,13 @@ from codec_s2st.tokens.delay import StreamPattern
 from codec_s2st.tokens.vocabulary import Vocabulary
 
 
-@dataclass(frozen=True)
-class CodecLMOutput:
+class CodecLMOutput(NamedTuple):
+    """What a forward pass returns.
+
+    It is a tuple, and so is what it holds, because FSDP does not find the tensors in a dataclass: it would leave out
+    the reduction of gradients where it wraps the model alone, and say nothing.
+    """
+
     hidden: Tensor
     """The decoder's output; at step s it predicts step s + 1. *Shape:* [B, S, D]."""
 
