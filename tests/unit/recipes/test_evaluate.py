@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from fairseq2.models.qwen import QwenConfig
 from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
@@ -20,6 +19,7 @@ from codec_s2st.codecs.weights import hash_file
 from codec_s2st.data.manifest import ManifestRow, iter_rows, manifest_frame, read_manifest, write_manifest
 from codec_s2st.data.text import load_text_tokenizer
 from codec_s2st.demo.corpus import write_corpus
+from codec_s2st.models.codec_lm.backbones import BackboneConfig
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY, CodecLMConfig
 from codec_s2st.models.codec_lm.factory import create_codec_lm
 from codec_s2st.recipes.common.command import build_arguments
@@ -46,7 +46,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     fingerprint = VocabularyFingerprint(tokenizer.name, tokenizer.hash, tokenizer.size, codec.fingerprint, "parallel")
 
-    decoder = QwenConfig(
+    decoder = BackboneConfig(
         model_dim=32,
         max_seq_len=512,
         vocab_size=tokenizer.size,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 import torch
 from fairseq2.gang import create_fake_gangs, set_gangs
@@ -17,7 +18,9 @@ from codec_s2st.models.codec_lm.backbones import BackboneConfig, backbone_of, na
 from codec_s2st.models.codec_lm.backbones.config_json import ConfigJson
 from codec_s2st.tensor_files import read_headers
 
-CONFIG_FILE = "config.json"
+CONFIG_FILE: Final = "config.json"
+
+_FIRST_LAYER: Final = "layers.0."
 
 
 def read_text_llm(folder: Path) -> tuple[BackboneConfig, dict[str, LazyTensor]]:
@@ -101,15 +104,24 @@ def text_llm_shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
     """Returns the shape of every parameter of a textual LLM, by our names."""
     gangs = create_fake_gangs(torch.device("cpu"))
 
-    # The whole model's, whatever part of it this process will have.
+    # The whole model's, whatever part of it this process will have. Layers are alike, and building all of them takes a
+    # second even on the meta device.
     with torch.device("meta"), set_gangs(gangs, meta=True):
-        decoder = backbone_of(config).create_decoder(config)
+        decoder = backbone_of(config).create_decoder(replace(config, num_layers=1))
 
     table = (config.vocab_size, config.model_dim)
 
-    shapes = {f"decoder.{name}": tuple(weight.shape) for name, weight in decoder.named_parameters()}
+    shapes: dict[str, tuple[int, ...]] = {names.EMBED: table, names.HEAD: table}
 
-    return {names.EMBED: table, names.HEAD: table, **shapes}
+    for name, weight in decoder.named_parameters():
+        if name.startswith(_FIRST_LAYER):
+            rest = name.removeprefix(_FIRST_LAYER)
+
+            shapes.update({f"decoder.layers.{i}.{rest}": tuple(weight.shape) for i in range(config.num_layers)})
+        else:
+            shapes[f"decoder.{name}"] = tuple(weight.shape)
+
+    return shapes
 
 
 def to_hugging_face(
