@@ -15,7 +15,16 @@ from torch import Tensor
 from codec_s2st.codecs import Codec, load_codec
 from codec_s2st.codecs.weights import hash_file
 from codec_s2st.tokens.units import Frames, Samples
-from tests.hg_codecs import REFERENCES, Reference, make_network, make_wave, write_card, write_network
+from tests.hg_codecs import (
+    REFERENCES,
+    Reference,
+    decode,
+    make_network,
+    make_wave,
+    read_network,
+    write_card,
+    write_network,
+)
 
 MIN_USED = 100
 """Of each code book, by the waves that are compared."""
@@ -23,6 +32,7 @@ MIN_USED = 100
 
 @dataclass(frozen=True)
 class Pair:
+    name: str
     reference: Reference
     theirs: Any
     ours: Codec
@@ -60,16 +70,8 @@ class Pair:
 
         return (codes[0] if self.reference.adapter == "encodec" else codes)[:, :num_streams]
 
-    @torch.no_grad()
     def their_wave(self, codes: Tensor) -> Tensor:
-        """Returns a wave [B, 1, N]."""
-        if self.reference.adapter == "dac":
-            return self.theirs.decode(audio_codes=codes).audio_values[:, None]
-
-        if self.reference.adapter == "encodec":
-            return self.theirs.decode(codes[None], [None]).audio_values
-
-        return self.theirs.decode(codes).audio_values
+        return decode(self.theirs, self.reference, codes)
 
 
 @pytest.fixture(scope="module", params=REFERENCES)
@@ -89,11 +91,18 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         ours = load_codec("my_codec")
 
     # What transformers reads back, and not what was written.
-    from transformers import DacModel, EncodecModel, MimiModel, XcodecModel
+    yield Pair(request.param, reference, read_network(reference, folder / "weights"), ours, folder)
 
-    kls = {"dac": DacModel, "encodec": EncodecModel, "mimi": MimiModel, "xcodec": XcodecModel}[reference.adapter]
 
-    yield Pair(reference, kls.from_pretrained(folder / "weights").eval(), ours, folder)
+# A weight that only a part deep inside the network reads; DAC has none but convolutions.
+DEEP_WEIGHTS = {
+    "encodec": "encoder.layers.10.lstm.weight_hh_l1",
+    "mimi": "encoder_transformer.layers.1.self_attn.k_proj.weight",
+    "dac_16khz": "encoder.block.3.res_unit3.conv1.weight",
+    "dac_44khz": "encoder.block.3.res_unit3.conv1.weight",
+    "xcodec_hubert": "semantic_model.encoder.layers.1.attention.k_proj.weight",
+    "xcodec_wavlm": "semantic_model.encoder.layers.0.attention.rel_attn_embed.weight",
+}
 
 
 class TestParity:
@@ -174,6 +183,26 @@ class TestParity:
         assert torch.equal(codes, pair.their_codes(wave, len(pair.reference.codebook_sizes)))
 
         assert pair.ours.decode(codes).size(-1) == codes.size(-1) * pair.reference.hop_length
+
+    def test_the_comparison_sees_every_part(self, pair: Pair) -> None:
+        wave = pair.wave(4.0, seed=7)
+
+        codes = pair.ours.encode(wave)
+
+        weight = pair.ours.network.state_dict()[DEEP_WEIGHTS[pair.name]]
+
+        saved = weight.clone()
+
+        try:
+            weight.copy_(saved.roll(1, 0))
+
+            changed = pair.ours.encode(wave)
+        finally:
+            weight.copy_(saved)
+
+        assert float((codes != changed).float().mean()) > 0.02
+
+        assert torch.equal(pair.ours.encode(wave), codes)
 
 
 class TestWeights:

@@ -245,7 +245,7 @@ class TestQuarantine:
         [row] = pq.read_table(tmp_path / "out" / "quarantine.parquet").to_pylist()
 
         assert row["id"] == "u0"
-        assert "source-0.wav' holds samples that are too large" in row["reason"]
+        assert "source-0.wav' holds samples that are NaN or infinite" in row["reason"]
 
     def test_long_audio_is_set_aside(self, tmp_path: Path, manifest: Path) -> None:
         soundfile.write(manifest.parent / "source-1.wav", np.zeros(2 * RATE), RATE)

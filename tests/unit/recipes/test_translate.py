@@ -227,6 +227,9 @@ class TestBadInput:
 
         init_fairseq2()
 
+        # Where fairseq2 logs to the console already, it says what it has just set up.
+        capsys.readouterr()
+
         assert run("in.wav", "out.wav", "--model", "tiny_translater") == 2
 
         assert capsys.readouterr().err == (

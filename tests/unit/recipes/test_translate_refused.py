@@ -39,7 +39,7 @@ def run(*args: str | Path) -> int:
 def test_samples_whose_sum_is_not_finite_are_one_recordings_fault(
     folder: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    soundfile.write("in/c.wav", np.full((8000, 8), 3e38, dtype=np.float32), 16_000, subtype="FLOAT")
+    soundfile.write("in/c.wav", np.full(8000, 3e38, dtype=np.float32), 16_000, subtype="FLOAT")
 
     assert run("in", "out", "--model", model) == 2
 
