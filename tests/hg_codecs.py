@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn import Conv1d, ConvTranspose1d
+from torch.nn import Conv1d, ConvTranspose1d, Embedding, Linear
 from torch.nn.functional import normalize
 
 
@@ -166,27 +167,67 @@ def make_network(reference: Reference, *, seed: int = 0) -> Any:
         network = _NETWORKS[reference.adapter](transformers, reference.network).eval()
 
         for module in network.modules():
+            # As transformers initialises them, attention hardly has an effect.
+            if isinstance(module, Linear):
+                module.weight.normal_(std=2.0 * module.in_features**-0.5)
+            elif isinstance(module, Embedding):
+                module.weight.normal_()
+
             if isinstance(module, Conv1d | ConvTranspose1d):
                 stride = module.stride[0] if isinstance(module, ConvTranspose1d) else 1
 
                 gain = (module.groups * stride / (module.in_channels * module.kernel_size[0])) ** 0.5
 
-                weight = torch.randn_like(module.weight) * 1.4 * gain
-
-                if hasattr(module, "parametrizations"):
-                    # What is normalised is the weight as a whole or by rows; to assign it sets both parts.
-                    module.weight = weight
-                else:
-                    module.weight.copy_(weight)
+                _set_weight(module, torch.randn_like(module.weight) * 1.4 * gain)
 
         wave = make_wave(30.0, seed + 1, reference.sample_rate)
 
         wave = wave[..., : wave.size(-1) // reference.hop_length * reference.hop_length]
 
+        if reference.adapter == "xcodec":
+            # Both parts count.
+            for conv in (network.acoustic_encoder.conv2, network.encoder_semantic.conv_blocks[-1].conv):
+                _scale_output(conv, 1.0, lambda: network.encode(wave))
+
         for level, residual in enumerate(_residuals(network, reference, wave)):
             _draw_codebook(network, reference, level, residual)
 
+        codes = torch.stack([torch.randint(size, (1, 50)) for size in reference.codebook_sizes], dim=1)
+
+        # The size of speech; where a tanh follows, it must not saturate.
+        _scale_output(_last_conv(network, reference), 0.3, lambda: decode(network, reference, codes))
+
     return network
+
+
+@torch.no_grad()
+def decode(network: Any, reference: Reference, codes: Tensor) -> Tensor:
+    """Returns what transformers makes of codes [B, Q, T]. *Shape:* [B, 1, N]."""
+    if reference.adapter == "dac":
+        wave: Tensor = network.decode(audio_codes=codes).audio_values[:, None]
+    elif reference.adapter == "encodec":
+        wave = network.decode(codes[None], [None]).audio_values
+    else:
+        wave = network.decode(codes).audio_values
+
+    return wave
+
+
+def read_network(reference: Reference, folder: Path) -> Any:
+    """Returns the model that transformers reads from ``folder``."""
+    import transformers
+
+    if reference.adapter == "xcodec":
+        # Its `from_pretrained` takes every semantic model for a HuBERT if the configuration does not name it.
+        network = _NETWORKS[reference.adapter](transformers, reference.network)
+
+        network.load_state_dict(load_file(folder / "model.safetensors"))
+    else:
+        names = {"dac": "DacModel", "encodec": "EncodecModel", "mimi": "MimiModel"}
+
+        network = getattr(transformers, names[reference.adapter]).from_pretrained(folder)
+
+    return network.eval()
 
 
 def write_network(network: Any, folder: Path) -> Path:
@@ -225,6 +266,41 @@ _NETWORKS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "mimi": lambda library, network: library.MimiModel(library.MimiConfig(**network)),
     "xcodec": _make_xcodec,
 }
+
+
+def _set_weight(module: Any, weight: Tensor) -> None:
+    if hasattr(module, "parametrizations"):
+        # To assign a normalised weight sets its magnitude and its direction.
+        module.weight = weight
+    else:
+        module.weight.copy_(weight)
+
+
+def _scale_output(conv: Any, size: float, call: Callable[[], object]) -> None:
+    """Scales ``conv`` so that its output has the standard deviation ``size``."""
+    seen: list[Tensor] = []
+
+    handle = conv.register_forward_hook(lambda module, inputs, output: seen.append(output))
+
+    call()
+
+    handle.remove()
+
+    factor = size / seen[-1].std()
+
+    _set_weight(conv, conv.weight * factor)
+
+    conv.bias.mul_(factor)
+
+
+def _last_conv(network: Any, reference: Reference) -> Any:
+    if reference.adapter == "dac":
+        return network.decoder.conv2
+
+    if reference.adapter == "xcodec":
+        return network.acoustic_decoder.conv2
+
+    return network.decoder.layers[-1].conv
 
 
 def _residuals(network: Any, reference: Reference, wave: Tensor) -> Iterator[Tensor]:
