@@ -165,6 +165,11 @@ def _card_of_path(path: Path) -> AssetCard:
     if not path.exists():
         raise UserInputError(f"model '{path}' does not exist", hint="give a card's name, a card file or its folder")
 
+    if path.joinpath("checkpoints").is_dir():
+        raise UserInputError(
+            f"'{path}' is a run, not a published model", hint="publish it: codec_s2st.publish.publish_model"
+        )
+
     if not path.is_dir():
         cards = read_cards(path)
     else:

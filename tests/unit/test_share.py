@@ -48,6 +48,7 @@ class TestPresetPath:
 
         assert preset_path("cpt", "demo") == presets / "cpt/demo.yaml"
         assert preset_path("cpt", "demo/joint") == presets / "cpt/demo/joint.yaml"
+        assert preset_path("cpt", "cpt/demo/joint") == presets / "cpt/demo/joint.yaml"
 
     def test_takes_a_file_of_the_user(self, presets: Path) -> None:
         file = presets / "mine.yaml"

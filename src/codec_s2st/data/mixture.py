@@ -75,7 +75,7 @@ class TaskSource:
 
             raise UserInputError(
                 f"none of the {len(shards)} rows in the shards serves {what} in split {' or '.join(splits)}",
-                hint="check the splits and the audio and text columns of the manifest",
+                hint="check the manifest's splits and columns, or give further shards: --shards A B",
             )
 
         return cls(template, shards, indices, entry.reverse, entry.loss)

@@ -56,7 +56,8 @@ class TokenizeSummary:
 
     def __str__(self) -> str:
         line = (
-            f"{self.num_rows:,} rows in {self.num_shards:,} shard(s), {self.num_quarantined:,} quarantined, "
+            f"{self.num_rows:,} rows in {self.num_shards:,} shard(s), {self.num_quarantined:,} quarantined"
+            f"{' (see quarantine.parquet)' if self.num_quarantined else ''}, "
             f"{self.audio_seconds / 3600:.3f} h of audio"
         )
 

@@ -37,7 +37,7 @@ def test_example_makes_a_manifest(tmp_path: Path) -> None:
 
     rows = list(iter_rows(read_manifest(tmp_path)))
 
-    assert [row.id for row in rows] == ["0001", "0002", "0003"]
+    assert [row.id for row in rows] == ["0001", "0002", "0003", "0004"]
 
     assert rows[1].source_text == "¿dónde está?"
 
@@ -45,4 +45,4 @@ def test_example_makes_a_manifest(tmp_path: Path) -> None:
 
     assert (rows[1].target_audio, rows[1].target_seconds) == ("wavs/0002.eng.wav", 0.5)
 
-    assert (rows[2].split, rows[2].target_audio, rows[2].target_seconds) == ("valid", None, None)
+    assert (rows[3].split, rows[3].target_audio, rows[3].target_seconds) == ("train", None, None)

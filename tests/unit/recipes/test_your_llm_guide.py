@@ -39,6 +39,7 @@ NUM_TEXT = 300
 # A tiny run that learns nothing, so that what was copied is still there.
 TINY = (
     *("regime.num_steps=2", "regime.checkpoint_every_n_steps=2", "regime.validate_every_n_steps=2"),
+    *("regime.publish_metrics_every_n_steps=2", "trainer.mixed_precision.mode=off"),
     *("data.max_batch_steps=256", "data.max_seq_len=128", "data.block_size=8", "optimizer.config.lr=0.0"),
 )
 
