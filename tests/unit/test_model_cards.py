@@ -53,6 +53,12 @@ class TestFindModelCard:
         with pytest.raises(UserInputError, match="holds 2 cards of translation models"):
             find_model_card(str(folder))
 
+    def test_run_is_told_from_a_published_model(self, tmp_path: Path) -> None:
+        tmp_path.joinpath("checkpoints").mkdir()
+
+        with pytest.raises(UserInputError, match="is a run, not a published model"):
+            find_model_card(str(tmp_path))
+
     def test_folder_without_a_card_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UserInputError, match="holds no card of a translation model"):
             find_model_card(str(tmp_path))
