@@ -66,9 +66,9 @@ def preset_names(recipe: str) -> list[str]:
 def preset_path(recipe: str, preset: str) -> Path:
     """Returns the file of a preset.
 
-    :param preset: ``demo`` is ``recipes/<recipe>/demo.yaml``, ``demo/joint`` is ``recipes/<recipe>/demo/joint.yaml``. So
-        is ``<recipe>/demo/joint``, its name among those of all recipes; whatever ends in ``.yaml`` or ``.yml`` is a file
-        of the user's own.
+    :param preset: ``demo`` is ``recipes/<recipe>/demo.yaml``, ``demo/joint`` is ``recipes/<recipe>/demo/joint.yaml``.
+        So is ``<recipe>/demo/joint``, its name among those of all recipes; whatever ends in ``.yaml`` or ``.yml`` is
+        a file of the user's own.
     :raises UserInputError: if there is no such preset (the nearest name is suggested) or no such file.
     """
     if preset.endswith((".yaml", ".yml")):
