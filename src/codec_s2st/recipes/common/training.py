@@ -32,7 +32,7 @@ from codec_s2st.errors import UserInputError
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
 from codec_s2st.recipes.common.binding import AUTO_TOKENIZER, bind_vocabulary, choose_tokenizer
 from codec_s2st.recipes.common.initial import find_initial_model
-from codec_s2st.recipes.common.tensor_parallel import clip_across_tensor_parallel
+from codec_s2st.recipes.common.parallelism import check_parallelism, clip_across_tensor_parallel
 from codec_s2st.recipes.common.unit import CodecLMEvalUnit, CodecLMTrainUnit, LossMetrics, register_metric_descriptors
 from codec_s2st.tokens.fingerprint import CodecFingerprint
 from codec_s2st.tokens.sequence import Modality
@@ -96,6 +96,8 @@ class SpeechTextTrainRecipe(Recipe):
     @override
     def create_task(self, context: RecipeContext) -> Task:
         config = context.get_config_as(SpeechTextTrainConfig)
+
+        check_parallelism(config.trainer, context.gangs)
 
         # The model is built when it is first asked for: what is decided here about its section still counts. The
         # section must be the resolver's own, since the command line reads the configuration anew at every look.

@@ -1,4 +1,4 @@
-"""The norm of a gradient whose parts are on several ranks of tensor parallelism."""
+"""What training on several ranks needs beside fairseq2's own wrappers: a check, and the norm of a split gradient."""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ from typing import final
 from fairseq2.gang import Gang, Gangs, ReduceOperation
 from fairseq2.nn import get_shard_dims
 from fairseq2.nn.data_parallel import DataParallelFacade, get_data_parallel_facade, set_data_parallel_facade
+from fairseq2.recipe.config import TrainerSection
 from fairseq2.typing import ContextManager
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.nn import Module
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from typing_extensions import override
+
+from codec_s2st.errors import UserInputError
+
+
+def check_parallelism(section: TrainerSection, gangs: Gangs) -> None:
+    """
+    :raises UserInputError: the first version of FSDP is asked for on CPUs, where it cannot send weights to the ranks.
+    """
+    if section.data_parallelism != "fsdp" or section.fsdp.version != "v1" or gangs.dp.size == 1:
+        return
+
+    if gangs.device.type == "cpu":
+        raise UserInputError("`trainer.fsdp.version` v1 needs GPUs", hint="set trainer.fsdp.version=v2")
 
 
 def clip_across_tensor_parallel(model: Module, gangs: Gangs) -> None:
