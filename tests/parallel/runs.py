@@ -143,6 +143,8 @@ def train(toy: Toy, layouts: Mapping[str, Sequence[str]], world_size: int) -> di
                 # It takes longer than the training.
                 "trainer.gc_every_n_steps=null",
                 f"trainer.max_grad_norm={_MAX_GRAD_NORM}",
+                # A larger one blows rounding errors up, where AdamW divides a gradient of almost zero by its size.
+                "optimizer.config.lr=0.001",
                 f"regime.num_steps={NUM_STEPS}",
                 "regime.publish_metrics_every_n_steps=1",
                 f"regime.validate_every_n_steps={NUM_STEPS}",

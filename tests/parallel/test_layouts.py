@@ -78,11 +78,12 @@ def assert_same(layout: Layout, reference: Layout) -> None:
 
     assert len(layout.grads) == NUM_STEPS
 
-    for one, two in zip(layout.grads, reference.grads, strict=True):
-        assert largest_difference(one, two) <= TOLERANCE
+    for grads, expected in zip(layout.grads, reference.grads, strict=True):
+        assert largest_difference(grads, expected) <= TOLERANCE
 
-        # Every parameter takes part.
-        assert all(grad.abs().max() > 0 for grad in two.values())
+        # Every parameter takes part, and some have gradients that are not above the tolerance.
+        for name, grad in expected.items():
+            assert float((grads[name] - grad).abs().max()) < 1e-3 * float(grad.abs().max()), name
 
 
 @pytest.mark.parametrize(("variant", "name"), ALONE)
