@@ -12,7 +12,8 @@ from codec_s2st.data.corpora import CORPORA, load_corpus
 
 if TYPE_CHECKING:
     from codec_s2st.data.corpora.corpus import Corpus
-    from codec_s2st.data.preparation.prepare import PrepareSummary, ProgressHook
+    from codec_s2st.data.preparation.counts import ProgressHook
+    from codec_s2st.data.preparation.prepare import PrepareSummary
 
 _PROG: Final = "codec-s2st prepare"
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from codec_s2st.data.files import atomic_path
 from codec_s2st.data.manifest import MANIFEST_SCHEMA, SIDES, manifest_path
 from codec_s2st.data.manifest_scan import scan_manifest
+from codec_s2st.data.manifest_writer import open_manifest_writer
 from codec_s2st.errors import UserInputError
 
 
@@ -136,7 +133,7 @@ def filter_manifest(path: Path, out: Path, rules: FilterRules) -> FilterResult:
 
     begin = 0
 
-    with atomic_path(output) as temporary, _writer(temporary) as writer:
+    with open_manifest_writer(output) as append:
         for batch in scan_manifest(file):
             frame = _apply(batch, reasons)
 
@@ -150,19 +147,9 @@ def filter_manifest(path: Path, out: Path, rules: FilterRules) -> FilterResult:
             if folder is not None:
                 frame = frame.with_columns(_absolute(f"{side}_audio", folder) for side in SIDES)
 
-            # A row group without rows is refused by who reads it.
-            if len(frame):
-                writer.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(writer.schema))
+            append(frame)
 
     return FilterResult(num_kept + sum(left_out.values()), num_kept, left_out)
-
-
-@contextmanager
-def _writer(path: Path) -> Iterator[Any]:
-    schema = pl.DataFrame(schema=MANIFEST_SCHEMA).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-
-    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
-        yield writer
 
 
 def _reason_expr(rules: FilterRules) -> pl.Expr:

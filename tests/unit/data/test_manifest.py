@@ -15,6 +15,7 @@ from codec_s2st.data.manifest import (
     resolve_audio,
     write_manifest,
 )
+from codec_s2st.data.manifest_checks import check_manifest
 from codec_s2st.errors import UserInputError
 
 ROWS = [
@@ -139,6 +140,17 @@ class TestFaults:
         assert f"column '{column}'" in message
 
         assert "\n" not in message
+
+    def test_rows_of_a_piece_are_counted_on(self) -> None:
+        frame = manifest_frame([*ROWS, ManifestRow(id="b/c", split="train", source_text="x", source_lang="spa")])
+
+        with pytest.raises(UserInputError, match=rf"^manifest here, row {100 + len(ROWS)} \(id 'b/c'\), column 'id'"):
+            check_manifest(frame, "here", first_row=100)
+
+        frame = manifest_frame([*ROWS, ROWS[0]])
+
+        with pytest.raises(UserInputError, match=rf"^manifest here, row {100 + len(ROWS)} .* occurs a second time"):
+            check_manifest(frame, "here", first_row=100)
 
     def test_row_without_content_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UserInputError, match=r"row 0 \(id 'a'\).*the row is empty"):

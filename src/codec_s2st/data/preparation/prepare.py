@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
-
-import polars as pl
+from typing import Final
 
 from codec_s2st import __version__
 from codec_s2st.data.corpora.corpus import Corpus, OptionValues, Skipped
 from codec_s2st.data.files import atomic_path, folder_lock, sha256_of
-from codec_s2st.data.manifest import MANIFEST_FILE, manifest_frame, write_manifest
+from codec_s2st.data.manifest import MANIFEST_FILE, manifest_frame
+from codec_s2st.data.manifest_checks import check_manifest
 from codec_s2st.data.manifest_row import SIDES, ManifestRow
+from codec_s2st.data.manifest_writer import open_manifest_writer
+from codec_s2st.data.preparation.counts import LeftOut, ProgressHook, Tally
 from codec_s2st.data.preparation.probe import probe_rows
 from codec_s2st.data.preparation.rules import Rules, check_hold_out, stored_path
 from codec_s2st.errors import UserInputError
@@ -30,12 +31,7 @@ RECORD_FILE: Final = "prepare.json"
 DUPLICATE: Final = "id occurs a second time"
 
 _BATCH: Final = 50_000
-"""Rows that are held as Python objects."""
-
-_NUM_EXAMPLES: Final = 5
-
-ProgressHook = Callable[[bool], None]
-"""Called for each utterance, with whether it was taken."""
+"""Rows that are held in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +57,6 @@ class Preparation:
 
     num_threads: int = 8
     """Threads that look at audio files."""
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Utterances that were left out for one reason."""
-
-    reason: str
-    num: int
-    expected: bool
-    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,17 +113,25 @@ def prepare_corpus(
     if not src.exists():
         raise UserInputError(f"{src} does not exist", hint=f"{corpus.name} is looked for in it: {corpus.expects}")
 
+    manifest = out / MANIFEST_FILE
+
     with folder_lock(out):
-        tally = _Tally(progress or (lambda taken: None))
+        tally = Tally(progress or (lambda taken: None))
 
-        frame = _without_duplicates(_collect(_rows(corpus, src, out, values, preparation), tally), tally)
+        rows = _without_duplicates(_rows(corpus, src, out, values, preparation), tally)
 
-        if frame.is_empty():
-            raise _nothing(corpus, src, tally)
+        with closing(rows), open_manifest_writer(manifest) as append:
+            while batch := list(islice(rows, _BATCH)):
+                frame = manifest_frame(batch)
 
-        manifest = write_manifest(frame, out / MANIFEST_FILE)
+                check_manifest(frame, str(manifest), first_row=tally.num_rows)
 
-        hours = _hours(frame)
+                append(frame)
+
+                tally.add(frame)
+
+            if tally.num_rows == 0:
+                raise _nothing(corpus, src, tally)
 
         record = {
             "tool": f"codec_s2st {__version__}",
@@ -146,8 +140,8 @@ def prepare_corpus(
             "options": values.as_json(),
             "preparation": _preparation_json(preparation),
             "manifest_sha256": sha256_of(manifest),
-            "num_rows": len(frame),
-            "splits": _splits(frame),
+            "num_rows": tally.num_rows,
+            "splits": tally.splits(),
             "left_out": [
                 {"reason": item.reason, "num": item.num, "expected": item.expected, "examples": list(item.examples)}
                 for item in tally.left_out()
@@ -160,8 +154,8 @@ def prepare_corpus(
     return PrepareSummary(
         manifest=manifest,
         record=out / RECORD_FILE,
-        num_rows=len(frame),
-        hours=hours,
+        num_rows=tally.num_rows,
+        hours=tally.hours(),
         left_out=tally.left_out(),
     )
 
@@ -217,66 +211,24 @@ def _shorten_paths(row: ManifestRow, out: str) -> ManifestRow:
     return replace(row, **shortened) if shortened else row  # type: ignore[arg-type]
 
 
-def _collect(rows: Iterable[ManifestRow | Skipped], tally: _Tally) -> pl.DataFrame:
-    """Returns the frame of all rows, which are Python objects only for a while."""
-    taken = (row for row in rows if tally.count(row))
+def _without_duplicates(rows: Iterable[ManifestRow | Skipped], tally: Tally) -> Generator[ManifestRow, None, None]:
+    """Yields the rows with an id that no row before has, and counts the others."""
+    known: set[str] = set()
 
-    frames = [manifest_frame([])]
-
-    while batch := list(islice(taken, _BATCH)):
-        frames.append(manifest_frame([row for row in batch if isinstance(row, ManifestRow)]))
-
-    return pl.concat(frames)
-
-
-def _without_duplicates(frame: pl.DataFrame, tally: _Tally) -> pl.DataFrame:
-    first = frame["id"].is_first_distinct()
-
-    if first.all():
-        return frame
-
-    for id_ in frame.filter(~first)["id"]:
-        tally.count(Skipped(DUPLICATE, id_))
-
-    return frame.filter(first)
-
-
-class _Tally:
-    """Counts what was left out, by reason, with the first examples."""
-
-    def __init__(self, progress: ProgressHook) -> None:
-        self._progress = progress
-        self._counts: dict[tuple[str, bool], int] = {}
-        self._examples: dict[tuple[str, bool], list[str]] = {}
-
-    def count(self, row: ManifestRow | Skipped) -> bool:
-        """Returns whether ``row`` is a row."""
+    for row in rows:
         if isinstance(row, ManifestRow):
-            self._progress(True)
+            if row.id in known:
+                row = Skipped(DUPLICATE, row.id)
+            else:
+                known.add(row.id)
 
-            return True
+        tally.count(row)
 
-        self._progress(False)
-
-        key = (row.reason, row.expected)
-
-        self._counts[key] = self._counts.get(key, 0) + 1
-
-        examples = self._examples.setdefault(key, [])
-
-        if len(examples) < _NUM_EXAMPLES:
-            examples.append(row.where)
-
-        return False
-
-    def left_out(self) -> tuple[LeftOut, ...]:
-        """Returns what was counted, flaws first, the most frequent first."""
-        keys = sorted(self._counts, key=lambda key: (key[1], -self._counts[key], key[0]))
-
-        return tuple(LeftOut(key[0], self._counts[key], key[1], tuple(self._examples[key])) for key in keys)
+        if isinstance(row, ManifestRow):
+            yield row
 
 
-def _nothing(corpus: Corpus, src: Path, tally: _Tally) -> UserInputError:
+def _nothing(corpus: Corpus, src: Path, tally: Tally) -> UserInputError:
     left_out = tally.left_out()
 
     if not left_out:
@@ -291,31 +243,6 @@ def _nothing(corpus: Corpus, src: Path, tally: _Tally) -> UserInputError:
         f" (e.g. {first.examples[0]})",
         hint=f"expected: {corpus.expects}",
     )
-
-
-def _hours(frame: pl.DataFrame) -> dict[str, float]:
-    hours: dict[str, float] = {}
-
-    for side in SIDES:
-        lang, seconds = f"{side}_lang", f"{side}_seconds"
-
-        totals = frame.filter(pl.col(seconds).is_not_null()).group_by(lang).agg(pl.col(seconds).sum()).sort(lang)
-
-        hours.update({f"{side} {name}": total / 3600 for name, total in totals.iter_rows()})
-
-    return hours
-
-
-def _splits(frame: pl.DataFrame) -> dict[str, Any]:
-    splits: dict[str, Any] = {}
-
-    for (split,), part in sorted(frame.group_by("split"), key=lambda item: str(item[0][0])):
-        # Sums of floats depend on their order, and so on the machine, in the last digits.
-        hours = {name: round(value, 6) for name, value in _hours(part).items()}
-
-        splits[str(split)] = {"num_rows": len(part), "hours": hours}
-
-    return splits
 
 
 def _preparation_json(preparation: Preparation) -> dict[str, object]:

@@ -225,6 +225,60 @@ class TestRules:
         assert summary.left_out[0].examples == ("a",)
 
 
+class TestPieces:
+    """A manifest may be larger than memory."""
+
+    def test_rows_are_those_of_one_piece(self, src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        texts = [row(f"t{i % 17}", source_text=f"texto {i}", split=f"s{i % 3}") for i in range(20)]
+
+        whole, summary = run(corpus_of(*SPEECH, *texts, *SPEECH), src, tmp_path / "whole")
+
+        monkeypatch.setattr("codec_s2st.data.preparation.prepare._BATCH", 4)
+
+        pieces, summary_of_pieces = run(corpus_of(*SPEECH, *texts, *SPEECH), src, tmp_path / "pieces")
+
+        assert list(whole) == list(pieces) == ["a", "b", *(f"t{i}" for i in range(17))]
+
+        assert whole == pieces
+
+        assert summary_of_pieces.left_out == summary.left_out
+
+        # Three of the texts' ids and both recordings' come again, in later pieces.
+        assert [(item.reason, item.num) for item in summary.left_out] == [("id occurs a second time", 5)]
+
+        assert summary_of_pieces.hours == summary.hours == {"source spa": pytest.approx(1 / 3600)}
+
+        one, two = (json.loads((tmp_path / name / "prepare.json").read_text()) for name in ("whole", "pieces"))
+
+        assert one["splits"] == two["splits"]
+
+        assert {split: item["num_rows"] for split, item in two["splits"].items()} == {
+            "s0": 6,
+            "s1": 6,
+            "s2": 5,
+            "train": 2,
+        }
+
+    def test_a_flaw_in_a_later_piece_leaves_nothing(
+        self, src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("codec_s2st.data.preparation.prepare._BATCH", 2)
+
+        def read(src: Path, options: OptionValues) -> Iterator[ManifestRow | Skipped]:
+            yield from (row(f"t{i}", source_text="uno") for i in range(5))
+
+            raise UserInputError("the table is cut short")
+
+        corpus = corpus_of()
+
+        corpus = type(corpus)(**(vars(corpus) | {"read": read}))
+
+        with pytest.raises(UserInputError, match="cut short"):
+            run(corpus, src, tmp_path / "out")
+
+        assert not [path for path in (tmp_path / "out").iterdir() if path.name != ".lock"]
+
+
 class TestErrors:
     def test_strict(self, src: Path, tmp_path: Path) -> None:
         _, summary = run(corpus_of(*SPEECH, Skipped("as wanted", "x", expected=True)), src, tmp_path / "out")

@@ -1,0 +1,42 @@
+"""Manifests that may be larger than memory, written a piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from codec_s2st.data.files import atomic_path
+from codec_s2st.data.manifest import MANIFEST_SCHEMA
+
+
+@contextmanager
+def open_manifest_writer(file: Path) -> Iterator[Callable[[pl.DataFrame], None]]:
+    """Yields a function that appends rows to the manifest ``file``, which appears when the body has ended well.
+
+    The rows have the columns of ``MANIFEST_SCHEMA``; they are not checked. Equal pieces give equal bytes.
+
+    :raises UserInputError: ``file`` cannot be written.
+    """
+    schema = _to_arrow(pl.DataFrame(schema=MANIFEST_SCHEMA)).schema
+
+    with (
+        atomic_path(file) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+
+        def append(frame: pl.DataFrame) -> None:
+            # A row group without rows is refused by who reads it.
+            if len(frame):
+                writer.write_table(_to_arrow(frame.select(MANIFEST_SCHEMA.names())).cast(schema))
+
+        yield append
+
+
+def _to_arrow(frame: pl.DataFrame) -> Any:
+    # Old readers of parquet do not know the newest kinds of strings.
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
