@@ -22,7 +22,7 @@ def sequence_picture() -> str:
     from codec_s2st.data.templates import condition_segment
     from codec_s2st.tokens.delay import parse_pattern
     from codec_s2st.tokens.sequence import Modality, Segment, SequenceBuilder
-    from codec_s2st.tokens.vocabulary import Vocabulary
+    from codec_s2st.tokens.vocabulary import Vocabulary, task_tag
 
     vocabulary = Vocabulary(text_size=100, codebook_sizes=(8, 8, 8))
 
@@ -34,7 +34,7 @@ def sequence_picture() -> str:
     for name in ("parallel", "delay", "flatten"):
         sequence = SequenceBuilder(vocabulary, parse_pattern(name, 3)).build(
             [
-                condition_segment(vocabulary, "s2st", "spa", "eng"),
+                condition_segment(vocabulary, task_tag("s2st"), "spa", "eng"),
                 Segment(Modality.SPEECH, source, in_loss=False),
                 Segment(Modality.SPEECH, target, in_loss=True),
             ]

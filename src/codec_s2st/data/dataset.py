@@ -15,6 +15,8 @@ from codec_s2st.data.batch import SpeechTextBatch
 from codec_s2st.data.mixture import Mixture, MixtureEntry, TaskSource
 from codec_s2st.data.reader import BatchMaker, MixtureReader, SourceReader
 from codec_s2st.data.shards import ShardSet
+from codec_s2st.data.task_entries import parse_tasks
+from codec_s2st.data.templates import TaskTemplate
 from codec_s2st.errors import UserInputError
 from codec_s2st.tokens.fingerprint import CodecFingerprint
 
@@ -33,6 +35,9 @@ class DataSection(Validatable):
 
     mixture: list[MixtureEntry] = field(default_factory=lambda: [MixtureEntry()])
     """The weighted tasks."""
+
+    tasks: list[object] = field(default_factory=list)
+    """Tasks of your own, which the mixture may name; see ``docs/guides/your-task.md``."""
 
     temperature: float = 1.0
     """Weights are raised to ``1 / temperature``."""
@@ -61,6 +66,12 @@ class DataSection(Validatable):
 
     seed: int = 1
     """The seed of the order of examples."""
+
+    def own_tasks(self) -> dict[str, TaskTemplate]:
+        """
+        :raises UserInputError: an entry of ``tasks`` cannot be read; its key is named.
+        """
+        return parse_tasks(self.tasks, where="data.tasks")
 
     def validate(self) -> ValidationResult:
         result = ValidationResult()
@@ -96,11 +107,20 @@ class SpeechTextDataset:
         """Returns the dataset with the first ``num_streams`` code books alone."""
         return self if self.codec is None else SpeechTextDataset(self.shards.first(num_streams))
 
+    def select(self, section: DataSection, splits: Sequence[str]) -> list[TaskSource]:
+        """Returns the rows of ``splits`` for each entry of the mixture.
+
+        :raises UserInputError: a task is not known, or no row serves it.
+        """
+        own = section.own_tasks()
+
+        return [TaskSource.select(entry, self.shards, splits, own=own, seed=section.seed) for entry in section.mixture]
+
     def create_reader(
         self, section: DataSection, maker: BatchMaker, gangs: Gangs, *, num_accumulate: int
     ) -> DataReader[SpeechTextBatch]:
         """Returns an endless reader of the mixture, for training."""
-        sources = [TaskSource.select(entry, self.shards, section.train_splits) for entry in section.mixture]
+        sources = self.select(section, section.train_splits)
 
         weights = [entry.weight for entry in section.mixture]
 
@@ -121,9 +141,9 @@ class SpeechTextDataset:
         """Returns a finite reader for each task of the mixture, by name."""
         sources: dict[str, list[TaskSource]] = {}
 
-        for entry in section.mixture if section.valid_splits else ():
+        for source in self.select(section, section.valid_splits) if section.valid_splits else ():
             # One that is read from two corpora is one task.
-            sources.setdefault(entry.name, []).append(TaskSource.select(entry, self.shards, section.valid_splits))
+            sources.setdefault(source.name, []).append(source)
 
         return {
             name: SourceReader(

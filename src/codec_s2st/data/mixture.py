@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codec_s2st.data.shard_format import ShardRow
 from codec_s2st.data.shards import ShardSet
-from codec_s2st.data.templates import LossPolicy, TaskTemplate, find_template, swap_sides
+from codec_s2st.data.slots import Example, LossPolicy, Need, SideName
+from codec_s2st.data.templates import TaskTemplate, find_template, swap_sides
+from codec_s2st.data.voices import Voices
 from codec_s2st.errors import UserInputError, unknown_name
-from codec_s2st.tokens.sequence import Modality
 
 
 @dataclass(kw_only=True)
@@ -56,13 +56,29 @@ class TaskSource:
 
     loss: LossPolicy | None = None
 
+    voices: Voices | None = None
+    """Where the template has a voice."""
+
+    seed: int = 0
+    """Decides what a template leaves to chance."""
+
     @classmethod
-    def select(cls, entry: MixtureEntry, shards: ShardSet, splits: Sequence[str]) -> TaskSource:
+    def select(
+        cls,
+        entry: MixtureEntry,
+        shards: ShardSet,
+        splits: Sequence[str],
+        *,
+        own: Mapping[str, TaskTemplate] | None = None,
+        seed: int = 0,
+    ) -> TaskSource:
         """Finds the rows of ``splits`` that have all that the entry's task needs.
+
+        :param own: The tasks that a user has defined.
 
         :raises UserInputError: there is none, or task or corpus are not known.
         """
-        template = find_template(entry.task)
+        template = find_template(entry.task, own)
 
         fits = np.isin(shards.splits(), np.array(list(splits)))
 
@@ -74,13 +90,32 @@ class TaskSource:
 
             fits &= corpora == entry.corpus
 
+        def side_of(side: SideName) -> SideName:
+            if not entry.reverse:
+                return side
+
+            return "target" if side == "source" else "source"
+
+        voices = None
+
+        if template.voice is not None:
+            voices = Voices(shards, template.voice, side_of(template.voice.side), fits, seed)
+
         for slot in template.slots:
-            side = slot.side
+            side = side_of(slot.side)
 
-            if entry.reverse:
-                side = "target" if side == "source" else "source"
+            for need in slot.needs:
+                match need:
+                    case Need.TEXT:
+                        fits &= shards.has_text(side)
+                    case Need.CODES:
+                        fits &= shards.num_frames(side) > 0
+                    case Need.ALIGNMENT:
+                        fits &= shards.has_alignment(side)
+                    case Need.VOICE:
+                        assert voices is not None
 
-            fits &= shards.has_text(side) if slot.modality is Modality.TEXT else shards.num_frames(side) > 0
+                        fits &= voices.serves
 
         indices = np.flatnonzero(fits)
 
@@ -98,7 +133,7 @@ class TaskSource:
         if entry.max_examples is not None:
             indices = np.sort(np.random.default_rng(0).permutation(indices)[: entry.max_examples])
 
-        return cls(template, shards, indices, entry.reverse, entry.loss)
+        return cls(template, shards, indices, entry.reverse, entry.loss, voices, seed)
 
     @property
     def name(self) -> str:
@@ -108,10 +143,14 @@ class TaskSource:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def row(self, i: int) -> ShardRow:
-        row = self.shards.row(int(self.indices[i]))
+    def example(self, i: int) -> Example:
+        idx = int(self.indices[i])
 
-        return swap_sides(row) if self.reverse else row
+        row = self.shards.row(idx)
+
+        voice = None if self.voices is None else self.voices.of(idx, row.id)
+
+        return Example(swap_sides(row) if self.reverse else row, voice, self.seed)
 
 
 @dataclass

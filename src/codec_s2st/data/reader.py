@@ -14,7 +14,7 @@ from typing_extensions import Self, override
 from codec_s2st.data.batch import SpeechTextBatch, collate, collate_packed
 from codec_s2st.data.mixture import Mixture, TaskSource
 from codec_s2st.data.packing import pack
-from codec_s2st.data.templates import LossPolicy, TextEncoder, count_steps, render
+from codec_s2st.data.templates import LossPolicy, TextEncoder, count_frames, count_steps, render
 from codec_s2st.errors import UserInputError
 from codec_s2st.tokens.sequence import SequenceBuilder
 
@@ -48,7 +48,7 @@ class BatchMaker:
 
         :raises UserInputError: no example is short enough, or there are too few of them.
         """
-        lengths = [count_steps(src.template, src.row(i), self.builder, self.encode_text) for src, i in draws]
+        lengths = [count_steps(src.template, src.example(i), self.builder, self.encode_text) for src, i in draws]
 
         kept = self._find_short(lengths)
 
@@ -88,18 +88,16 @@ class BatchMaker:
         """Renders the examples of a batch."""
         sequences, num_frames = [], 0
 
-        rows = [source.row(i) for source, i in draws]
+        examples = [source.example(i) for source, i in draws]
 
-        for (source, _), row in zip(draws, rows, strict=True):
-            template = source.template
+        for (source, _), example in zip(draws, examples, strict=True):
+            loss = source.loss or self.loss
 
-            sequences.append(render(template, row, self.builder, self.encode_text, source.loss or self.loss))
+            sequences.append(render(source.template, example, self.builder, self.encode_text, loss))
 
-            codes = (slot.of(row).codes for slot in template.slots if slot.modality.value == "speech")
+            num_frames += count_frames(source.template, example)
 
-            num_frames += sum(len(item) for item in codes if item is not None)
-
-        tasks, row_ids = [source.name for source, _ in draws], [row.id for row in rows]
+        tasks, row_ids = [source.name for source, _ in draws], [example.id for example in examples]
 
         pad = self.builder.vocabulary.pad
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from codec_s2st.data.alignment import Alignment
 from codec_s2st.errors import UserInputError
 from codec_s2st.tokens.fingerprint import CodecFingerprint
 
@@ -25,6 +26,8 @@ QUARANTINE_KEY: Final = b"codec_s2st.quarantine"
 SIDES: Final = ("source", "target")
 
 STRING_FIELDS: Final = ("text", "lang", "speaker")
+
+ALIGNMENT_COLUMNS: Final = tuple(f"{side}_alignment" for side in SIDES)
 
 _SHARD_NAME: Final = re.compile(r"shard-(\d{5})-of-(\d{5})\.parquet")
 
@@ -44,6 +47,9 @@ class Side:
     lang: str | None = None
 
     speaker: str | None = None
+
+    alignment: Alignment | None = None
+    """Which frames say which words; read where a shard has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +85,24 @@ def code_type(codebook_sizes: Sequence[int]) -> Any:
     return pa.int16() if max(codebook_sizes) <= 1 << 15 else pa.int32()
 
 
+def alignment_type() -> Any:
+    """Returns the type of the columns ``source_alignment`` and ``target_alignment``, which a shard need not have."""
+    fields = [pa.field("text", pa.string()), pa.field("begin", pa.int32()), pa.field("end", pa.int32())]
+
+    return pa.list_(pa.struct(fields))
+
+
 def shard_schema(
-    fingerprint: CodecFingerprint | None, provenance: Mapping[str, object], quarantined: Sequence[Quarantined] = ()
+    fingerprint: CodecFingerprint | None,
+    provenance: Mapping[str, object],
+    quarantined: Sequence[Quarantined] = (),
+    *,
+    aligned: bool = False,
 ) -> Any:
-    """Returns the ``pyarrow.Schema`` of a shard."""
+    """Returns the ``pyarrow.Schema`` of a shard.
+
+    :param aligned: Whether it has alignments.
+    """
     value = pa.int16() if fingerprint is None else code_type(fingerprint.codebook_sizes)
 
     fields = [pa.field("id", pa.string(), nullable=False), pa.field("split", pa.string(), nullable=False)]
@@ -92,6 +112,9 @@ def shard_schema(
         fields.append(pa.field(f"{side}_codes", pa.list_(pa.field("element", value, nullable=False))))
         fields.append(pa.field(f"{side}_num_frames", pa.int32()))
         fields.extend(pa.field(f"{side}_{name}", pa.string()) for name in STRING_FIELDS)
+
+    if aligned:
+        fields.extend(pa.field(name, alignment_type()) for name in ALIGNMENT_COLUMNS)
 
     metadata = {PROVENANCE_KEY: json.dumps(provenance, sort_keys=True)}
 

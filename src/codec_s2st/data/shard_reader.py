@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from codec_s2st.data.alignment import AlignedSpan, Alignment
 from codec_s2st.data.parquet import ParquetReader
 from codec_s2st.data.shard_format import (
+    ALIGNMENT_COLUMNS,
     SIDES,
     STRING_FIELDS,
     Codes,
@@ -40,6 +42,15 @@ class SideColumns:
     strings: tuple[Any, Any, Any]
     """The ``pyarrow.StringArray`` of text, language and speaker."""
 
+    alignments: Any = None
+    """The ``pyarrow.ListArray`` of alignments, where the shard has any."""
+
+    def has_alignment(self) -> NDArray[np.bool_]:
+        if self.alignments is None:
+            return np.zeros(len(self.starts) - 1, dtype=np.bool_)
+
+        return cast("NDArray[np.bool_]", _to_numpy(self.alignments.is_valid()))
+
     def side(self, idx: int, num_streams: int | None) -> Side:
         start, end = self.starts[idx], self.starts[idx + 1]
 
@@ -50,6 +61,7 @@ class SideColumns:
             text[idx].as_py(),
             lang[idx].as_py(),
             speaker[idx].as_py(),
+            None if self.alignments is None else _parse_alignment(self.alignments[idx].as_py()),
         )
 
 
@@ -93,7 +105,11 @@ class ShardReader:
 
         self.metadata: ShardMetadata = parse_metadata(path, schema.metadata)
 
-        for field in shard_schema(self.metadata.fingerprint, {}):
+        aligned = any(name in schema.names for name in ALIGNMENT_COLUMNS)
+
+        self._wanted = shard_schema(self.metadata.fingerprint, {}, aligned=aligned)
+
+        for field in self._wanted:
             if (actual := schema.field(field.name) if field.name in schema.names else None) is None:
                 raise UserInputError(f"{path}, column '{field.name}': missing")
 
@@ -113,9 +129,7 @@ class ShardReader:
 
         :raises UserInputError: file, row group and, where there is one, utterance are named.
         """
-        names = shard_schema(self.metadata.fingerprint, {}).names
-
-        for idx, batch in enumerate(self._reader.row_groups(names)):
+        for idx, batch in enumerate(self._reader.row_groups(self._wanted.names)):
             yield _read_row_group(f"{self.path}, row group {idx}", batch, self.metadata.fingerprint)
 
     def count_frames(self) -> int:
@@ -147,9 +161,11 @@ def _read_side(where: str, batch: Any, side: str, fingerprint: CodecFingerprint 
 
     strings = tuple(batch.column(f"{side}_{name}") for name in STRING_FIELDS)
 
-    def refuse(bad: NDArray[np.bool_], reason: str) -> None:
+    def refuse(bad: NDArray[np.bool_], reason: str, what: str = "codes") -> None:
         if bad.any():
-            raise UserInputError(f"{where}, utterance '{batch.column('id')[int(bad.argmax())]}': {side}_codes {reason}")
+            id_ = batch.column("id")[int(bad.argmax())]
+
+            raise UserInputError(f"{where}, utterance '{id_}': {side}_{what} {reason}")
 
     num_streams = 1 if fingerprint is None else len(fingerprint.codebook_sizes)
 
@@ -188,7 +204,46 @@ def _read_side(where: str, batch: Any, side: str, fingerprint: CodecFingerprint 
 
     starts = np.concatenate([[0], np.cumsum(np.maximum(lengths, 0) // num_streams)])
 
-    return SideColumns(codes, starts.tolist(), (strings[0], strings[1], strings[2]))
+    alignments = None
+
+    if f"{side}_alignment" in batch.schema.names:
+        alignments = batch.column(f"{side}_alignment")
+
+        _check_alignments(alignments, frames, lambda bad, reason: refuse(bad, reason, "alignment"))
+
+    return SideColumns(codes, starts.tolist(), (strings[0], strings[1], strings[2]), alignments)
+
+
+def _check_alignments(column: Any, frames: NDArray[np.int64], refuse: Callable[[NDArray[np.bool_], str], None]) -> None:
+    """
+    :param frames: The number of frames of each row, below 1 where it has no codes. *Shape:* [N].
+    """
+    # [N]; null lists as 0.
+    lengths = _to_numpy(pc.fill_null(pc.list_value_length(column), 0)).astype(np.int64)
+
+    refuse(_to_numpy(column.is_valid()) & (frames < 1), "is there, but codes are not")
+    refuse(_to_numpy(column.is_valid()) & (lengths == 0), "is empty")
+
+    texts, begins, ends = column.flatten().flatten()
+
+    absent = _to_numpy(pc.or_(texts.is_null(), pc.or_(begins.is_null(), ends.is_null())))
+
+    refuse(_rows_with(lengths, np.flatnonzero(absent)), "holds a span without text, begin or end")
+
+    begin, end = (_to_numpy(pc.fill_null(values, 0)) for values in (begins, ends))
+
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+
+    # The begin of the span before, in the same row.
+    last = np.where(np.append(-1, rows)[:-1] == rows, np.append(0, begin)[:-1], 0)
+
+    bad = (begin < last) | (end < begin) | (end > frames[rows])
+
+    refuse(_rows_with(lengths, np.flatnonzero(bad)), "holds spans that are not in order within its frames")
+
+
+def _parse_alignment(spans: list[dict[str, Any]] | None) -> Alignment | None:
+    return None if spans is None else tuple(AlignedSpan(span["text"], span["begin"], span["end"]) for span in spans)
 
 
 def _rows_with(lengths: NDArray[np.int64], flat: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +40,9 @@ def write_shard(
     if not any(side.codes is not None for row in rows for side in (row.source, row.target)):
         fingerprint = None
 
-    schema = shard_schema(fingerprint, {**provenance, "num_rows": len(rows)}, quarantined)
+    aligned = any(side.alignment is not None for row in rows for side in (row.source, row.target))
+
+    schema = shard_schema(fingerprint, {**provenance, "num_rows": len(rows)}, quarantined, aligned=aligned)
 
     columns: list[Any] = [[row.id for row in rows], [row.split for row in rows]]
 
@@ -52,6 +55,10 @@ def write_shard(
         columns.append(_codes_array(path, sides, schema.field(f"{name}_codes").type))
         columns.append([None if side.codes is None else len(side.codes) for side in sides])
         columns.extend([getattr(side, field) for side in sides] for field in STRING_FIELDS)
+
+    # Shards without alignments are as they were before there were any.
+    if aligned:
+        columns.extend([_spans(getattr(row, name)) for row in rows] for name in SIDES)
 
     table = pa.table(
         [
@@ -67,6 +74,10 @@ def write_shard(
     names = [column for column in schema.names if not column.endswith("_codes")]
 
     write_table(table, path, compression={**dict.fromkeys(names, "zstd"), **leaves}, rows_per_group=ROWS_PER_GROUP)
+
+
+def _spans(side: Side) -> list[dict[str, object]] | None:
+    return None if side.alignment is None else [asdict(span) for span in side.alignment]
 
 
 def _check_codes(id_: str, name: str, side: Side, fingerprint: CodecFingerprint | None) -> None:

@@ -126,6 +126,32 @@ class ShardSet:
             [getattr(group, side).strings[0].is_valid().to_numpy(zero_copy_only=False) for group in self._row_groups]
         )
 
+    def has_alignment(self, side: str) -> NDArray[np.bool_]:
+        """Returns which rows have an alignment on ``side`` ("source" or "target"), ``[N]``."""
+        return np.concatenate([getattr(group, side).has_alignment() for group in self._row_groups])
+
+    def speakers(self, side: str) -> NDArray[np.int64]:
+        """Returns a number for the speaker on ``side`` of each row, -1 where none is named, ``[N]``.
+
+        Equal names in two corpora are two speakers.
+        """
+        known: dict[tuple[str, str], int] = {}
+
+        output = []
+
+        for corpus, group in zip(self._corpora, self._row_groups, strict=True):
+            encoded = getattr(group, side).strings[2].dictionary_encode()
+
+            names = encoded.dictionary.to_pylist()
+
+            numbers = [known.setdefault((corpus, name), len(known)) for name in names]
+
+            places = encoded.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)
+
+            output.append(np.array([*numbers, -1], dtype=np.int64)[places])
+
+        return np.concatenate(output)
+
     def splits(self) -> NDArray[np.str_]:
         """Returns the split of each row, ``[N]``."""
         return np.array([split for group in self._row_groups for split in group.splits.to_pylist()])

@@ -1,7 +1,7 @@
 """The ids of everything that a sequence can hold.
 
     [0, text)                      the base LLM's own text ids, unchanged
-    [text, text + 256)             our specials: padding, boundaries, task tags, language tags
+    [text, text + 256)             our specials: padding, boundaries, task tags, language tags, tags of users' own tasks
     [text + 256, .. + C_0)         code book 0
     [.., .. + C_q)                 code book q
 
@@ -10,7 +10,9 @@ Streams 1..Q-1 hold ids of their own code book or padding; everything else sits 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from torch import Tensor
@@ -25,7 +27,14 @@ TEXT_END: Final = "</text>"
 FLUSH: Final = "<flush>"
 """Stands in stream 0 while delayed streams finish a segment."""
 
-TASKS: Final = ("text_lm", "speech_lm", "asr", "tts", "s2tt", "t2st", "mt", "s2st")
+TASKS: Final = (
+    "text_lm", "speech_lm", "asr", "tts", "s2tt", "t2st", "mt", "s2st",
+    "s2st_chain", "s2st_via_text", "tts_voice", "s2st_voice", "interleaved_lm",
+)  # fmt: skip
+"""The tasks that everybody has. Slots are given by position: append only, never sort."""
+
+OWN_SLOTS: Final = range(192, NUM_SPECIAL_SLOTS)
+"""The slots of tasks that users define themselves."""
 
 LANGUAGES: Final = (
     "spa", "eng", "cmn", "deu", "fra", "ita", "por", "nld", "pol", "rus", "ukr", "ces", "ron", "hun", "ell", "tur",
@@ -37,6 +46,11 @@ LANGUAGES: Final = (
 
 def task_tag(task: str) -> str:
     return f"<task:{task}>"
+
+
+def own_task_tag(task: str) -> str:
+    """Returns the tag of a task that a user has defined: another one than that of a task of everybody's so called."""
+    return f"<own:{task}>"
 
 
 def language_tag(language: str) -> str:
@@ -56,6 +70,31 @@ def _assign_slots() -> tuple[tuple[int, str], ...]:
 
 STANDARD_SPECIALS: Final = _assign_slots()
 """The assigned (slot, name) pairs. A slot once given keeps its name forever."""
+
+
+def assign_own_slots(specials: Iterable[tuple[int, str]], tags: Iterable[str]) -> tuple[tuple[int, str], ...]:
+    """Returns ``specials`` with a slot for each of ``tags``, those that have one already left as they are.
+
+    A tag gets the first free one of :data:`OWN_SLOTS` from a hash of its name on. So it depends on neither the order of
+    tags nor, but for rare collisions, on the others; models that were trained apart mostly agree.
+
+    :raises ValueError: no slot is free.
+    """
+    names = dict(specials)
+
+    for tag in sorted(set(tags) - set(names.values())):
+        first = int.from_bytes(sha256(tag.encode()).digest()[:8], "big")
+
+        slots = (OWN_SLOTS[(first + i) % len(OWN_SLOTS)] for i in range(len(OWN_SLOTS)))
+
+        slot = next((slot for slot in slots if slot not in names), None)
+
+        if slot is None:
+            raise ValueError(f"There is no slot for {tag}: all {len(OWN_SLOTS)} are taken.")
+
+        names[slot] = tag
+
+    return tuple(sorted(names.items()))
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class TestTaskSource:
         assert source.name == entry.name == (f"{task}-reverse" if reverse else task)
 
         # Every slot of the template can be filled from every row.
-        assert all(slot.fits(source.row(i)) for i in range(len(source)) for slot in source.template.slots)
+        assert all(slot.fits(source.example(i)) for i in range(len(source)) for slot in source.template.slots)
 
     def test_reads_splits_apart(self, shards: ShardSet) -> None:
         assert TaskSource.select(MixtureEntry(), shards, ["valid"]).indices.tolist() == [16, 17, 18, 19]
@@ -77,7 +77,7 @@ class TestTaskSource:
         assert len(TaskSource.select(MixtureEntry(), shards, ["train", "valid"])) == 18
 
     def test_reverse_exchanges_the_sides(self, shards: ShardSet) -> None:
-        row = TaskSource.select(MixtureEntry(reverse=True), shards, ["train"]).row(0)
+        row = TaskSource.select(MixtureEntry(reverse=True), shards, ["train"]).example(0).row
 
         assert (row.source.lang, row.target.lang) == ("eng", "spa")
 

@@ -11,7 +11,7 @@ from codec_s2st.data.batch import SpeechTextBatch
 from codec_s2st.data.mixture import Mixture, MixtureEntry, TaskSource
 from codec_s2st.data.reader import BatchMaker, MixtureReader, SourceReader
 from codec_s2st.data.shards import ShardSet
-from codec_s2st.data.templates import find_template, render
+from codec_s2st.data.templates import Example, find_template, render
 from codec_s2st.errors import UserInputError
 from codec_s2st.tokens.delay import parse_pattern
 from codec_s2st.tokens.sequence import SequenceBuilder, TokenSequence
@@ -100,7 +100,7 @@ class TestBatches:
             num_steps = num_frames = 0
 
             for i, (task, row_id) in enumerate(key(batch)):
-                expected = render(find_template(task), rows[row_id], maker.builder, encode_letters, "target")
+                expected = render(find_template(task), Example(rows[row_id]), maker.builder, encode_letters, "target")
 
                 length = len(expected)
 
@@ -286,7 +286,7 @@ class TestPacked:
             begin = 0
 
             for (task, row_id), length in zip(key(batch), batch.packed_lens, strict=True):
-                expected = render(find_template(task), rows[row_id], maker.builder, encode_letters, "target")
+                expected = render(find_template(task), Example(rows[row_id]), maker.builder, encode_letters, "target")
 
                 assert torch.equal(batch.ids[0, begin : begin + length], expected.ids)
                 assert torch.equal(batch.loss_mask[0, begin : begin + length], expected.loss_mask)

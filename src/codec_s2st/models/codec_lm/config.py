@@ -10,8 +10,9 @@ from fairseq2.utils.validation import Validatable, ValidationResult
 from codec_s2st.models.codec_lm.backbones import BACKBONES, BackboneConfig
 from codec_s2st.models.codec_lm.depth import DepthConfig
 from codec_s2st.models.codec_lm.tables import NEW_ROWS_INITS, NewRowsInit
+from codec_s2st.tokens.compatibility import VocabularyFingerprint
 from codec_s2st.tokens.delay import StreamPattern, parse_pattern
-from codec_s2st.tokens.vocabulary import Vocabulary
+from codec_s2st.tokens.vocabulary import STANDARD_SPECIALS, Vocabulary
 
 HeadsKind: TypeAlias = Literal["parallel", "depth"]
 
@@ -110,7 +111,12 @@ class CodecLMConfig(Validatable):
 
     def make_vocabulary(self) -> Vocabulary:
         """Returns the id intervals of the model's rows."""
-        return Vocabulary(self.decoder.vocab_size, tuple(self.codebook_sizes))
+        specials = STANDARD_SPECIALS
+
+        if self.vocabulary:
+            specials = VocabularyFingerprint.from_json(self.vocabulary).specials
+
+        return Vocabulary(self.decoder.vocab_size, tuple(self.codebook_sizes), specials)
 
     def make_pattern(self) -> StreamPattern:
         return parse_pattern(self.pattern, len(self.codebook_sizes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from codec_s2st.tokens.compatibility import VocabularyFingerprint
 from codec_s2st.tokens.delay import parse_pattern
 from codec_s2st.tokens.fingerprint import CodecFingerprint
 from codec_s2st.tokens.sequence import SequenceBuilder
+from codec_s2st.tokens.vocabulary import OWN_SLOTS, STANDARD_SPECIALS, assign_own_slots
 
 AUTO_TOKENIZER: Final = "auto"
 """Names the tokenizer of the model that a run starts from."""
@@ -67,12 +68,18 @@ def choose_tokenizer(name: str | None, initial: InitialModel) -> TextTokenizer:
 
 
 def bind_vocabulary(
-    section: ModelSection, initial: InitialModel, tokenizer: TextTokenizer, codec: CodecFingerprint
+    section: ModelSection,
+    initial: InitialModel,
+    tokenizer: TextTokenizer,
+    codec: CodecFingerprint,
+    own_tags: Sequence[str] = (),
 ) -> BoundVocabulary:
     """Decides the run's vocabulary and completes the model section, so that fairseq2 builds and loads the right model.
 
     A new model gets as many text rows as the tokenizer has ids; a textual LLM keeps its own rows, padding included; a
     codec_lm checkpoint must mean the same by its rows as the run does.
+
+    :param own_tags: The tags of tasks that the user has defined; those that the checkpoint knows stay where they are.
 
     :raises UserInputError: checkpoint, tokenizer and codec do not fit together.
     """
@@ -100,18 +107,21 @@ def bind_vocabulary(
     except ValueError as ex:
         raise UserInputError(f"`model.config_overrides.pattern`: {ex}") from None
 
+    where = f"model '{initial.shown}'"
+
+    known = VocabularyFingerprint.from_json(initial.vocabulary, where=where) if initial.vocabulary else None
+
     fingerprint = VocabularyFingerprint(
         tokenizer=tokenizer.name,
         tokenizer_hash=tokenizer.hash,
         text_size=text_size,
         codec=codec,
         pattern=pattern,
+        specials=_specials(known, own_tags),
     )
 
-    if initial.vocabulary:
-        where = f"model '{initial.shown}'"
-
-        VocabularyFingerprint.from_json(initial.vocabulary, where=where).check_loads_into(fingerprint, where=where)
+    if known is not None:
+        known.check_loads_into(fingerprint, where=where)
 
     overrides.update(
         decoder=decoder,
@@ -129,6 +139,19 @@ def bind_vocabulary(
     _complete(section, initial, overrides)
 
     return BoundVocabulary(fingerprint, tokenizer, int(decoder["max_seq_len"]))
+
+
+def _specials(known: VocabularyFingerprint | None, own_tags: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    """Returns everybody's specials, the own tags of the model that a run starts from, and those of the run."""
+    inherited = [] if known is None else [(slot, name) for slot, name in known.specials if slot in OWN_SLOTS]
+
+    try:
+        return assign_own_slots([*STANDARD_SPECIALS, *inherited], own_tags)
+    except ValueError:
+        raise UserInputError(
+            f"the tasks of your own, and {len(inherited)} of the model that the run starts from, are more than "
+            f"the {len(OWN_SLOTS)} that there is room for"
+        ) from None
 
 
 def _complete(section: ModelSection, initial: InitialModel, overrides: dict[str, Any]) -> None:

@@ -59,12 +59,14 @@ class SpeechTextTrainRecipe(Recipe):
 
         check_groups(getattr(config.optimizer.config, "groups", ()), model)
 
+        own = config.data.own_tasks()
+
         scored: dict[str, set[Modality]] = {}
 
         for entry in config.data.mixture:
-            slots = find_template(entry.task).slots_in_loss(entry.loss or self.loss)
+            slots = find_template(entry.task, own).slots_in_loss(entry.loss or self.loss)
 
-            scored.setdefault(entry.name, set()).update(slot.modality for slot in slots)
+            scored.setdefault(entry.name, set()).update(*(slot.modalities for slot in slots))
 
         def make_metrics(names: Sequence[str]) -> LossMetrics:
             return LossMetrics(data.spec.num_streams, names, set().union(*(scored[name] for name in names)))

@@ -54,7 +54,9 @@ def open_training_data(config: SpeechTextTrainConfig, context: RecipeContext, lo
 
     dataset = dataset.first_streams(codec.spec.num_streams)
 
-    bound = bind_vocabulary(section, initial, tokenizer, codec)
+    own_tags = [template.tag for template in config.data.own_tasks().values()]
+
+    bound = bind_vocabulary(section, initial, tokenizer, codec, own_tags)
 
     if config.data.max_seq_len > bound.max_seq_len:
         raise UserInputError(

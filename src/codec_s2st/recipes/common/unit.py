@@ -117,6 +117,9 @@ class LossMetrics:
 
             if name in self._hidden or (isinstance(value, Tensor) and bool(value.isnan())):
                 del values[name]
+            elif isinstance(value, Tensor):
+                # The log knows nothing of the tasks that a user has defined, and would print their tensors.
+                values[name] = float(value)
 
 
 @final

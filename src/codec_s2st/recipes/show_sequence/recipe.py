@@ -9,7 +9,7 @@ from fairseq2.recipe.base import Recipe, RecipeContext
 from fairseq2.task import Task
 from typing_extensions import override
 
-from codec_s2st.data.mixture import Mixture, TaskSource
+from codec_s2st.data.mixture import Mixture
 from codec_s2st.data.templates import count_steps, render
 from codec_s2st.recipes.common.config import SpeechTextTrainConfig
 from codec_s2st.recipes.common.training import SpeechTextTrainRecipe
@@ -52,7 +52,7 @@ def choose_sequences(config: SpeechTextTrainConfig, data: TrainingData, num: int
     """Returns the first ``num`` sequences of the training's order; the first of each task come before the others."""
     section, maker = config.data, data.maker
 
-    sources = [TaskSource.select(entry, data.dataset.shards, section.train_splits) for entry in section.mixture]
+    sources = data.dataset.select(section, section.train_splits)
 
     mixture = Mixture(sources, [entry.weight for entry in section.mixture], section.seed, section.temperature)
 
@@ -69,13 +69,15 @@ def choose_sequences(config: SpeechTextTrainConfig, data: TrainingData, num: int
     for source_idx, position in chosen[:num]:
         source = sources[source_idx]
 
-        row = source.row(position)
+        example = source.example(position)
 
-        sequence = render(source.template, row, maker.builder, maker.encode_text, source.loss or maker.loss)
+        sequence = render(source.template, example, maker.builder, maker.encode_text, source.loss or maker.loss)
 
-        length = count_steps(source.template, row, maker.builder, maker.encode_text)
+        length = count_steps(source.template, example, maker.builder, maker.encode_text)
 
-        title = f"{source.name}, row '{row.id}', {length} steps, {int(sequence.loss_mask.any(-1).sum())} in the loss"
+        title = (
+            f"{source.name}, row '{example.id}', {length} steps, {int(sequence.loss_mask.any(-1).sum())} in the loss"
+        )
 
         if length > maker.max_seq_len:
             title += f"; left out, since `data.max_seq_len` is {maker.max_seq_len}"
