@@ -14,6 +14,8 @@ from codec_s2st.card_files import local_path, to_asset_card
 from codec_s2st.cards import read_cards
 from codec_s2st.codecs.download import download_weights
 from codec_s2st.codecs.weights import hash_weights, safetensors_files
+from codec_s2st.data.task_entries import parse_tasks
+from codec_s2st.data.templates import TaskTemplate
 from codec_s2st.data.text import TextTokenizer
 from codec_s2st.errors import UserInputError, unknown_name
 from codec_s2st.integrity import CHECKPOINT_SHA256, check_sha256
@@ -24,6 +26,9 @@ from codec_s2st.tokens.compatibility import VocabularyFingerprint
 
 CODEC_CARD: Final = "codec_card"
 """The field with the file of a codec's card that came with a model; relative to the file of the model's card."""
+
+OWN_TASKS: Final = "own_tasks"
+"""The field with the entries of ``data.tasks`` that a model was trained with."""
 
 _HINT: Final = "see: codec-s2st ls --kind cards"
 
@@ -76,6 +81,16 @@ def card_strings(card: AssetCard, field: str) -> list[str]:
         raise UserInputError(f"field `{field}` of card '{card.name}' must be a list of strings, but is {found.value!r}")
 
     return found.value
+
+
+def own_tasks_of(card: AssetCard) -> dict[str, TaskTemplate]:
+    """Returns those of the model's tasks that whoever trained it has defined, by name.
+
+    :raises UserInputError: a definition cannot be read.
+    """
+    found = card.maybe_get_field(OWN_TASKS)
+
+    return {} if found is None else parse_tasks(found.value, where=f"{OWN_TASKS} of card '{card.name}'")
 
 
 def hash_model(card: AssetCard) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import torch
@@ -13,10 +13,11 @@ from torch import Tensor
 
 from codec_s2st.codecs.audio import SAMPLE_RATES, resample
 from codec_s2st.codecs.codec import Codec, load_codec
+from codec_s2st.data.slots import Role, Slot, WholeSlot
 from codec_s2st.data.templates import TaskTemplate, condition_segment, find_template
 from codec_s2st.data.text import TextTokenizer, load_text_tokenizer
 from codec_s2st.errors import UserInputError, unknown_name
-from codec_s2st.generation.generator import GenerationOptions, GenerationRequest, SegmentGenerator
+from codec_s2st.generation.generator import GeneratedSegment, GenerationOptions, GenerationRequest, SegmentGenerator
 from codec_s2st.model_cards import (
     card_strings,
     check_tokenizer,
@@ -24,6 +25,7 @@ from codec_s2st.model_cards import (
     codec_of,
     find_model_card,
     loadable_path,
+    own_tasks_of,
     tokenizer_of,
 )
 from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
@@ -71,12 +73,28 @@ class Translation:
     text: str | None
     """Text, for tasks that end in text."""
 
+    steps: tuple[str, ...] = ()
+    """The texts on the way, in order, of a task that is a chain."""
+
     finished: bool
     """``False`` if the output was cut at its largest length."""
 
     @property
     def seconds(self) -> float:
         return 0.0 if self.waveform is None else self.waveform.numel() / self.sample_rate
+
+
+@dataclass
+class _Draft:
+    """A translation that is being made."""
+
+    num_frames: int
+    """Of the recording."""
+
+    segments: list[Segment]
+    """What is there so far: condition, given segments, and steps."""
+
+    outputs: list[GeneratedSegment] = field(default_factory=list)
 
 
 class SpeechTranslator:
@@ -91,12 +109,14 @@ class SpeechTranslator:
         *,
         tasks: Sequence[str] = ("s2st",),
         languages: Sequence[tuple[str, str]] = (),
+        own_tasks: Mapping[str, TaskTemplate] | None = None,
         options: GenerationOptions | None = None,
         seed: int = 0,
     ) -> None:
         """
         :param tasks: The tasks that the model was trained for.
         :param languages: The (source, target) pairs that it was trained for; empty if not known.
+        :param own_tasks: Those of the tasks that whoever trained it has defined.
         :param seed: Decides random choices, where the options make any.
         """
         self.name = name
@@ -105,6 +125,7 @@ class SpeechTranslator:
         self.tokenizer = tokenizer
         self.tasks = tuple(tasks)
         self.languages = tuple(languages)
+        self.own_tasks = dict(own_tasks or {})
 
         self._device = next(model.parameters()).device
         self._seed = seed
@@ -157,7 +178,17 @@ class SpeechTranslator:
 
         languages = [(pair.partition("-")[0], pair.partition("-")[2]) for pair in pairs]
 
-        return cls(card.name, model, codec, tokenizer, tasks=tasks, languages=languages, options=options, seed=seed)
+        return cls(
+            card.name,
+            model,
+            codec,
+            tokenizer,
+            tasks=tasks,
+            languages=languages,
+            own_tasks=own_tasks_of(card),
+            options=options,
+            seed=seed,
+        )
 
     def translate(
         self,
@@ -167,17 +198,21 @@ class SpeechTranslator:
         source_lang: str | None = None,
         target_lang: str | None = None,
         task: str | None = None,
+        voice: SpeechInput | None = None,
     ) -> Translation:
         """Translates one recording.
 
         :param wave: Samples in [-1, 1]. *Shape:* [N], or [C, N].
         :param task: ``s2st``, ``s2tt`` or ``asr``; by default the first one that the model was trained for.
+        :param voice: Who is to speak, for tasks with a voice; by default whoever speaks in the recording, where the
+            task takes the voice from its side.
 
-        :raises UserInputError: the model was not trained for the task or the languages, or the audio is empty or long.
+        :raises UserInputError: the model was not trained for the task or the languages, or the audio is empty or long,
+            or the task wants a voice.
         """
         speech = SpeechInput(wave, sample_rate)
 
-        return self.translate_all([speech], source_lang=source_lang, target_lang=target_lang, task=task)[0]
+        return self.translate_all([speech], source_lang=source_lang, target_lang=target_lang, task=task, voice=voice)[0]
 
     def translate_all(
         self,
@@ -186,13 +221,28 @@ class SpeechTranslator:
         source_lang: str | None = None,
         target_lang: str | None = None,
         task: str | None = None,
+        voice: SpeechInput | None = None,
     ) -> list[Translation]:
         """Translates several recordings, decoded in batches; see :meth:`translate`."""
         template, source, target = self.check(task, source_lang, target_lang)
 
-        requests = [self._make_request(speech, template, source, target) for speech in inputs]
+        self.check_voice(template, voice)
 
-        return [self._read(segment.ids, segment.finished, template) for segment in self._generator.generate(requests)]
+        voice_codes = None if voice is None else self.encode(voice)
+
+        drafts = [self._start(speech, template, source, target, voice_codes) for speech in inputs]
+
+        for i, slot in enumerate(template.predicted):
+            modality = _modality(slot)
+
+            requests = [self._make_request(draft, modality, self._seed + i) for draft in drafts]
+
+            for draft, output in zip(drafts, self._generator.generate(requests), strict=True):
+                draft.outputs.append(output)
+
+                draft.segments.append(Segment(modality, output.ids, in_loss=False))
+
+        return [self._finish(draft, template) for draft in drafts]
 
     def check(self, task: str | None, source: str | None, target: str | None) -> tuple[TaskTemplate, str, str]:
         """Returns the task and the languages that are meant, defaults filled in.
@@ -204,10 +254,13 @@ class SpeechTranslator:
         if task not in self.tasks:
             raise unknown_name("task", task, self.tasks, hint=f"model '{self.name}' knows {', '.join(self.tasks)}")
 
-        template = find_template(task)
+        template = find_template(task, self.own_tasks)
 
-        if template.prompt is None or template.prompt.modality is not Modality.SPEECH:
+        if not template.starts_from_speech:
             raise UserInputError(f"task '{task}' does not start from speech")
+
+        if not all(isinstance(slot, WholeSlot) for slot in template.predicted):
+            raise UserInputError(f"task '{task}' predicts words in turn written and spoken, which is not generated")
 
         sources = [pair[0] for pair in self.languages]
 
@@ -251,29 +304,59 @@ class SpeechTranslator:
                 hint="split it at pauses",
             )
 
-    def _make_request(self, speech: SpeechInput, template: TaskTemplate, source: str, target: str) -> GenerationRequest:
+    def check_voice(self, template: TaskTemplate, voice: SpeechInput | None) -> None:
+        """
+        :raises UserInputError: the task wants a voice and gets none, or the other way round; or it cannot be used.
+        """
+        slot = template.voice
+
+        if voice is not None and slot is None:
+            raise UserInputError(f"task '{template.name}' takes no voice", hint="leave the voice out")
+
+        if voice is None and slot is not None and slot.side == "target":
+            raise UserInputError(f"task '{template.name}' speaks in a voice that is given", hint="--voice RECORDING")
+
+        if voice is not None:
+            _check_samples(voice, "the voice")
+
+    def _start(
+        self, speech: SpeechInput, template: TaskTemplate, source: str, target: str, voice: Tensor | None
+    ) -> _Draft:
+        """
+        :param voice: The codes of who is to speak. *Shape:* [T, Q].
+        """
         self.check_speech(speech)
 
         codes = self.encode(speech)
 
-        seconds = codes.size(0) / self.codec.spec.frame_rate
+        languages = [source if side == "source" else target for side in template.language_sides]
 
-        side_languages = [source if slot.side == "source" else target for slot in template.slots]
+        segments = [condition_segment(self.model.vocabulary, template.tag, *languages)]
 
-        condition = condition_segment(self.model.vocabulary, template.name, *side_languages)
+        for slot in template.given:
+            segment = codes
 
-        sequence = self._builder.build([condition, Segment(Modality.SPEECH, codes, in_loss=False)])
+            if slot.role is Role.VOICE:
+                assert template.voice is not None
 
-        modality = template.target.modality
+                # The recording is all that is known of who speaks in it.
+                segment = codes if voice is None else voice
 
+                segment = segment[: round(template.voice.seconds * self.codec.spec.frame_rate)]
+
+            segments.append(Segment(Modality.SPEECH, segment, in_loss=False))
+
+        return _Draft(codes.size(0), segments)
+
+    def _make_request(self, draft: _Draft, modality: Modality, seed: int) -> GenerationRequest:
         if modality is Modality.SPEECH:
-            max_length = math.ceil(MAX_LENGTH_RATIO * codes.size(0) + self.codec.spec.frame_rate)
+            max_length = math.ceil(MAX_LENGTH_RATIO * draft.num_frames + self.codec.spec.frame_rate)
         else:
-            max_length = math.ceil(MAX_TEXT_PER_SECOND * seconds) + 16
+            max_length = math.ceil(MAX_TEXT_PER_SECOND * draft.num_frames / self.codec.spec.frame_rate) + 16
 
-        prompt = torch.cat([sequence.ids, self._builder.opening(modality)])
+        prompt = torch.cat([self._builder.build(draft.segments).ids, self._builder.opening(modality)])
 
-        return GenerationRequest(prompt=prompt, modality=modality, max_length=max_length, seed=self._seed)
+        return GenerationRequest(prompt=prompt, modality=modality, max_length=max_length, seed=seed)
 
     @torch.inference_mode()
     def encode(self, speech: SpeechInput) -> Tensor:
@@ -300,17 +383,35 @@ class SpeechTranslator:
         return codes.T.contiguous()[:, : self.model.vocabulary.num_streams].cpu()
 
     @torch.inference_mode()
-    def _read(self, ids: Tensor, finished: bool, template: TaskTemplate) -> Translation:
-        sample_rate = self.codec.spec.sample_rate
+    def _finish(self, draft: _Draft, template: TaskTemplate) -> Translation:
+        *steps, output = zip(template.predicted, draft.outputs, strict=True)
 
-        if template.target.modality is Modality.TEXT:
-            text = self.tokenizer.decode(ids)
+        texts = tuple(self.tokenizer.decode(segment.ids) for slot, segment in steps if _modality(slot) is Modality.TEXT)
 
-            return Translation(waveform=None, sample_rate=sample_rate, codes=None, text=text, finished=finished)
+        text, codes, wave = None, None, None
 
-        wave = self.codec.decode(ids.T[None].to(self._device))[0, 0].clamp(-1.0, 1.0)
+        if _modality(output[0]) is Modality.TEXT:
+            text = self.tokenizer.decode(output[1].ids)
+        else:
+            codes = output[1].ids
 
-        return Translation(waveform=wave, sample_rate=sample_rate, codes=ids, text=None, finished=finished)
+            wave = self.codec.decode(codes.T[None].to(self._device))[0, 0].clamp(-1.0, 1.0)
+
+        return Translation(
+            waveform=wave,
+            sample_rate=self.codec.spec.sample_rate,
+            codes=codes,
+            text=text,
+            steps=texts,
+            finished=all(segment.finished for segment in draft.outputs),
+        )
+
+
+def _modality(slot: Slot) -> Modality:
+    """Returns the modality of a segment that is to be generated; the others are refused before."""
+    assert isinstance(slot, WholeSlot)
+
+    return slot.modality
 
 
 def _check_samples(speech: SpeechInput, name: str) -> None:

@@ -25,17 +25,18 @@ from codec_s2st.exchange.parts import (
     must_be_copied,
 )
 from codec_s2st.exchange.readme import make_readme
+from codec_s2st.exchange.tasks import own_task_entries
 from codec_s2st.exchange.training import add_reports, add_training
 from codec_s2st.integrity import CHECKPOINT_SHA256
 from codec_s2st.lazy_tensors import CastTensor, HeldTensor, LazyTensor, RowsOf
-from codec_s2st.model_cards import check_tokenizer
+from codec_s2st.model_cards import OWN_TASKS, check_tokenizer
 from codec_s2st.models.codec_lm.backbones import backbone_of, names
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY, CodecLMConfig
 from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
 from codec_s2st.models.codec_lm.text_llm import CONFIG_FILE, to_hugging_face
 from codec_s2st.models.codec_lm.warm_start import STREAM0_HEAD
 from codec_s2st.recipes.common.initial import read_run
-from codec_s2st.runs import Run, open_run
+from codec_s2st.runs import Run, open_run, read_settings
 from codec_s2st.share import card_name
 from codec_s2st.tokens.compatibility import VocabularyFingerprint
 
@@ -105,6 +106,9 @@ def publish_model(
         card = _write_parts(opened, fingerprint, folder, name, dtype, with_codec or False, max_file_bytes)
 
         card |= {"tasks": list(tasks), "languages": list(languages), **notes}
+
+        if entries := own_task_entries(read_settings(opened)):
+            card[OWN_TASKS] = entries
 
         training = add_training(folder, opened)
 

@@ -72,7 +72,7 @@ def _publish(args: Namespace) -> object:
     from codec_s2st.cards import read_cards
     from codec_s2st.data.templates import find_template
     from codec_s2st.exchange.publish import publish_model
-    from codec_s2st.exchange.tasks import languages_of, tasks_of
+    from codec_s2st.exchange.tasks import languages_of, own_tasks, tasks_of
     from codec_s2st.runs import open_run, read_settings
     from codec_s2st.share import assets_dir, card_name
 
@@ -85,7 +85,7 @@ def _publish(args: Namespace) -> object:
     settings = read_settings(open_run(args.run, step=args.step))
 
     for task in args.tasks or []:
-        find_template(task)
+        find_template(task, own_tasks(settings))
 
     for language in args.languages or []:
         source, _, target = language.partition("-")

@@ -10,9 +10,9 @@ from fairseq2.assets import AssetStore
 from fairseq2.runtime.dependency import get_dependency_resolver
 
 from codec_s2st.data.shards import find_shards
-from codec_s2st.data.templates import TEMPLATES, TaskTemplate
+from codec_s2st.data.task_entries import parse_tasks
+from codec_s2st.data.templates import TaskTemplate, find_template
 from codec_s2st.errors import UserInputError
-from codec_s2st.tokens.sequence import Modality
 
 _FIRST: Final = ("s2st", "s2tt", "asr")
 """What a model does if nothing is said, if it can."""
@@ -23,9 +23,12 @@ def tasks_of(settings: Mapping[str, Any]) -> list[str]:
 
     :raises UserInputError: the configuration does not say.
     """
-    tasks = list(dict.fromkeys(template.name for template, _ in _mixture(settings)))
+    templates = {template.name: template for template, _ in _mixture(settings)}
 
-    return sorted(tasks, key=lambda task: _FIRST.index(task) if task in _FIRST else len(_FIRST))
+    def rank(task: str) -> int:
+        return _FIRST.index(task) if task in _FIRST else len(_FIRST) + (not templates[task].starts_from_speech)
+
+    return sorted(templates, key=rank)
 
 
 def languages_of(settings: Mapping[str, Any]) -> list[str]:
@@ -47,7 +50,7 @@ def languages_of(settings: Mapping[str, Any]) -> list[str]:
         for _, is_reversed in two_sided:
             output.update(dict.fromkeys(f"{b}-{a}" if is_reversed else f"{a}-{b}" for a, b in pairs))
     else:
-        spoken = [entry for entry in mixture if (prompt := entry[0].prompt) and prompt.modality is Modality.SPEECH]
+        spoken = [entry for entry in mixture if entry[0].starts_from_speech]
 
         pairs = _pairs(settings) if spoken else []
 
@@ -57,9 +60,23 @@ def languages_of(settings: Mapping[str, Any]) -> list[str]:
     return [direction for direction in output if "None" not in direction.split("-")]
 
 
+def own_task_entries(settings: Mapping[str, Any]) -> list[object]:
+    """Returns what the run has defined tasks of its own by, for the model's card."""
+    return list((settings.get("data") or {}).get("tasks") or ())
+
+
+def own_tasks(settings: Mapping[str, Any]) -> dict[str, TaskTemplate]:
+    """Returns the tasks that the run has defined, by name."""
+    return parse_tasks(own_task_entries(settings), where="data.tasks of the run's config.yaml")
+
+
 def _mixture(settings: Mapping[str, Any]) -> list[tuple[TaskTemplate, bool]]:
+    own = own_tasks(settings)
+
     try:
-        return [(TEMPLATES[entry["task"]], bool(entry.get("reverse"))) for entry in settings["data"]["mixture"]]
+        mixture = settings["data"]["mixture"]
+
+        return [(find_template(entry["task"], own), bool(entry.get("reverse"))) for entry in mixture]
     except (KeyError, TypeError, AttributeError):
         raise UserInputError("the run's config.yaml does not say what it was trained for", hint="--task s2st") from None
 

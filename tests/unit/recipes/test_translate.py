@@ -17,7 +17,7 @@ from codec_s2st.errors import UserInputError
 from codec_s2st.translator import SpeechTranslator
 from tests.published import contents, publish_random_model, write_speech
 
-FIELDS = ["input", "output", "seconds_in", "seconds_out", "real_time_factor", "model", "text", "finished"]
+FIELDS = ["input", "output", "seconds_in", "seconds_out", "real_time_factor", "model", "text", "finished", "steps"]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ class EvaluateConfig(Validatable):
     """A model card, a card file, or a published folder."""
 
     task: str = "s2st"
-    """``s2st`` (speech that a listener writes down), ``s2tt`` or ``asr`` (text)."""
+    """One that starts from speech: ``s2st`` (which a listener writes down), ``s2tt`` or ``asr`` (text), a chain."""
 
     split: str | None = None
     """The split to score; all rows if ``None``."""

@@ -16,9 +16,10 @@ from typing_extensions import override
 
 from codec_s2st import __version__
 from codec_s2st.data.files import folder_lock, write_error
+from codec_s2st.data.templates import find_template
 from codec_s2st.errors import UserInputError
 from codec_s2st.evaluation.report import Identity, LeftOut, Report, Speed, write_report
-from codec_s2st.model_cards import find_model_card, hash_model
+from codec_s2st.model_cards import find_model_card, hash_model, own_tasks_of
 from codec_s2st.recipes.evaluate.config import EvaluateConfig
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, rank_file, read_items, write_items
 from codec_s2st.recipes.evaluate.listeners import LISTENERS, check_languages, parse_listeners
@@ -41,14 +42,16 @@ class EvaluateRecipe(Recipe):
 
         names = parse_listeners(config.transcriber)
 
-        selection = select_rows(config.manifest, task=config.task, split=config.split, max_items=config.max_items)
+        card = find_model_card(config.model_card)
 
-        if config.task == "s2st":
+        template = find_template(config.task, own_tasks_of(card))
+
+        selection = select_rows(config.manifest, template=template, split=config.split, max_items=config.max_items)
+
+        if selection.kind == "s2st":
             check_languages(names, {row.target_lang for row in selection.rows})
         else:
             names = []
-
-        card = find_model_card(config.model_card)
 
         gang = context.gangs.root
 
@@ -58,9 +61,11 @@ class EvaluateRecipe(Recipe):
 
         translator.check(config.task, None, None)
 
+        translator.check_voice(template, None)
+
         # Before hours of work, not after them.
         for source, target in {(row.source_lang, row.target_lang) for row in selection.rows}:
-            translator.check(config.task, source, None if config.task == "asr" else target)
+            translator.check(config.task, source, None if selection.kind == "asr" else target)
 
         return EvaluateTask(
             config,
@@ -212,7 +217,7 @@ class EvaluateTask(Task):
         codec = Identity(fingerprint.name, fingerprint.weights_hash)
 
         scores = score_items(
-            config.task,
+            self._selection.kind,
             items,
             transcribers=[transcriber.name for transcriber in self._transcribers],
             model=self._model,

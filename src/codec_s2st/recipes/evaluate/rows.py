@@ -9,12 +9,13 @@ from typing import Final
 
 from codec_s2st.data.files import sha256_of
 from codec_s2st.data.manifest import ManifestRow, iter_rows, manifest_path, read_manifest
+from codec_s2st.data.templates import TEMPLATES, TaskTemplate
 from codec_s2st.errors import UserInputError, unknown_name
 from codec_s2st.evaluation.normalise import BASIC
 from codec_s2st.evaluation.report import LeftOut
 
-REFERENCE_SIDES: Final = {"s2st": "target", "s2tt": "target", "asr": "source"}
-"""The side whose text the output of a task is compared with."""
+KINDS: Final = ("s2st", "s2tt", "asr")
+"""How the outcome of a task is scored: speech that a listener writes down, a written translation, a transcript."""
 
 
 @dataclass(frozen=True)
@@ -26,27 +27,46 @@ class Selection:
 
     manifest_hash: str
 
-    task: str
+    template: TaskTemplate
 
     rows: tuple[ManifestRow, ...]
 
     left_out: tuple[LeftOut, ...]
 
+    @property
+    def kind(self) -> str:
+        """One of :data:`KINDS`."""
+        return kind_of(self.template)
+
     def reference(self, row: ManifestRow) -> str:
-        text = row.source_text if REFERENCE_SIDES[self.task] == "source" else row.target_text
+        text = row.source_text if self.template.target.side == "source" else row.target_text
 
         assert text is not None
 
         return text
 
 
-def select_rows(manifest: Path, *, task: str, split: str | None, max_items: int | None) -> Selection:
+def kind_of(template: TaskTemplate) -> str:
+    """Returns how the outcome of a task is scored.
+
+    :raises UserInputError: it does not start from speech, or it ends in speech that no reference says how to score.
+    """
+    is_text, side = template.ends_in_text, template.target.side
+
+    if not template.starts_from_speech or not (is_text or side == "target"):
+        known = [name for name, other in TEMPLATES.items() if other.starts_from_speech]
+
+        raise unknown_name("task to evaluate", template.name, known)
+
+    return "s2st" if not is_text else "s2tt" if side == "target" else "asr"
+
+
+def select_rows(manifest: Path, *, template: TaskTemplate, split: str | None, max_items: int | None) -> Selection:
     """Reads a manifest.
 
-    :raises UserInputError: it cannot be read, has no such split, or not one row has what ``task`` is scored on.
+    :raises UserInputError: it cannot be read, has no such split, or not one row has what the task is scored on.
     """
-    if task not in REFERENCE_SIDES:
-        raise unknown_name("task to evaluate", task, REFERENCE_SIDES)
+    kind_of(template)
 
     file = manifest_path(manifest)
 
@@ -63,7 +83,7 @@ def select_rows(manifest: Path, *, task: str, split: str | None, max_items: int 
     usable, left_out = [], []
 
     for row in rows:
-        reason = next(_flaws(row, task), None)
+        reason = next(_flaws(row, template), None)
 
         if reason is None:
             usable.append(row)
@@ -74,16 +94,16 @@ def select_rows(manifest: Path, *, task: str, split: str | None, max_items: int 
         columns = sorted({item.reason.split()[0] for item in left_out})
 
         raise UserInputError(
-            f"manifest {file} has no {' and '.join(columns)}, which task '{task}' is scored on",
+            f"manifest {file} has no {' and '.join(columns)}, which task '{template.name}' is scored on",
             hint="see the columns in docs/guides/your-corpus.md",
         )
 
-    return Selection(file, sha256_of(file), task, tuple(usable[:max_items]), tuple(left_out))
+    return Selection(file, sha256_of(file), template, tuple(usable[:max_items]), tuple(left_out))
 
 
-def _flaws(row: ManifestRow, task: str) -> Iterator[str]:
+def _flaws(row: ManifestRow, template: TaskTemplate) -> Iterator[str]:
     """Yields why ``row`` cannot be scored; the first word is the column."""
-    column = f"{REFERENCE_SIDES[task]}_text"
+    column = f"{template.target.side}_text"
 
     for name in ("source_audio", column):
         if getattr(row, name) is None:

@@ -11,7 +11,7 @@ from codec_s2st.evaluation.report import CHANCE, CODEC_TOPLINE, MODEL, REFERENCE
 from codec_s2st.recipes.evaluate.items import EvaluatedItem
 
 METRICS: Final = {"s2st": ("bleu", "chrf", "wer"), "s2tt": ("bleu", "chrf"), "asr": ("wer", "cer")}
-"""The metrics of each task."""
+"""The metrics of each kind of task."""
 
 UNMEASURED: Final = {
     "speech quality": "there is no predictor of quality here",
@@ -22,7 +22,7 @@ UNMEASURED: Final = {
 
 
 def score_items(
-    task: str,
+    kind: str,
     items: Sequence[EvaluatedItem],
     *,
     transcribers: Sequence[str],
@@ -32,6 +32,7 @@ def score_items(
 ) -> list[ScoreRecord]:
     """Scores a task's items, beside the toplines and chance.
 
+    :param kind: How its outcome is scored, such as ``s2st``.
     :param transcribers: The names of the listeners, for tasks that end in speech; empty for the others.
     :param seed: Decides who is answered by whose reference in the baseline of chance.
     """
@@ -54,17 +55,17 @@ def score_items(
 
             scored = [
                 _score(prefix, metric, pairs, system, subject, transcriber, toplines.get(metric))
-                for metric in METRICS[task]
+                for metric in METRICS[kind]
             ]
 
             if system == REFERENCE_AUDIO:
-                toplines = dict(zip(METRICS[task], scored, strict=True))
+                toplines = dict(zip(METRICS[kind], scored, strict=True))
 
             group = scored + group
 
         records += group
 
-    return records + _score_chance(prefix, task, done, seed)
+    return records + _score_chance(prefix, kind, done, seed)
 
 
 def _pairs_of(items: Sequence[EvaluatedItem], system: str, transcriber: str | None) -> list[TextPair]:
@@ -117,7 +118,7 @@ def _score(
     )
 
 
-def _score_chance(prefix: str, task: str, items: Sequence[EvaluatedItem], seed: int) -> list[ScoreRecord]:
+def _score_chance(prefix: str, kind: str, items: Sequence[EvaluatedItem], seed: int) -> list[ScoreRecord]:
     pairs: list[TextPair] = []
 
     if len(items) > 1:
@@ -125,4 +126,4 @@ def _score_chance(prefix: str, task: str, items: Sequence[EvaluatedItem], seed: 
 
         pairs = [TextPair(item.id, item.reference, items[j].reference) for item, j in zip(items, order, strict=True)]
 
-    return [_score(prefix, metric, pairs, CHANCE, None, None) for metric in METRICS[task]]
+    return [_score(prefix, metric, pairs, CHANCE, None, None) for metric in METRICS[kind]]

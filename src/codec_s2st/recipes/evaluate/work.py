@@ -80,10 +80,10 @@ class EvaluationWorker:
 
         outputs = self._translator.translate_all(
             [spoken.speech for spoken in batch],
-            task=self._selection.task,
+            task=self._selection.template.name,
             source_lang=source,
             # The target's language of a recording that is only to be written down does not matter.
-            target_lang=None if self._selection.task == "asr" else target,
+            target_lang=None if self._selection.kind == "asr" else target,
         )
 
         self._synchronise()

@@ -22,9 +22,12 @@ def main(argv: Sequence[str]) -> int:
         "output", metavar="OUT", type=path_argument, help="the file (.wav, .flac, .ogg; .txt), or folder, to write"
     )
     parser.add_argument("--model", default="demo_s2st", help="a model card, a card file, or a published folder")
-    parser.add_argument("--task", help="s2st, s2tt or asr (default: the first one that the model was trained for)")
+    parser.add_argument("--task", help="such as s2st, s2st_chain, s2tt, asr (default: the first that the model knows)")
     parser.add_argument("--source", metavar="LANG", help="the language spoken, such as spa")
     parser.add_argument("--target", metavar="LANG", help="the language wanted, such as eng")
+    parser.add_argument(
+        "--voice", metavar="RECORDING", type=path_argument, help="who is to speak, for a task with a voice"
+    )
     parser.add_argument("--batch-size", type=int, default=8, help="recordings at once (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object a recording")
 
@@ -50,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
 
     template, _, _ = translator.check(args.task, args.source, args.target)
 
-    jobs = find_jobs(args.input, args.output, template.name)
+    jobs = find_jobs(args.input, args.output, template)
 
     many = not is_recording(args.input)
 
@@ -81,6 +84,7 @@ def main(argv: Sequence[str]) -> int:
             target_lang=args.target,
             batch_size=args.batch_size,
             on_error=on_error,
+            voice=args.voice,
         ):
             progress.advance(bar)
 

@@ -21,11 +21,14 @@ class TranslateConfig:
     """The card of the model."""
 
     task: str | None = None
-    """``s2st``, ``s2tt`` or ``asr``; by default the first one that the model was trained for."""
+    """Such as ``s2st``, ``s2tt`` or ``asr``; by default the first one that the model was trained for."""
 
     source_lang: str | None = None
 
     target_lang: str | None = None
+
+    voice: Path | None = None
+    """A recording of who is to speak, for tasks with a voice."""
 
     generation: GenerationOptions = field(default_factory=GenerationOptions)
 

@@ -33,6 +33,9 @@ class TranslateResult:
     finished: bool
     """``False`` if the output was cut at its largest length."""
 
+    steps: tuple[str, ...]
+    """The texts on the way, of a task that is a chain."""
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
 
@@ -46,9 +49,11 @@ def translate_files(
     target_lang: str | None,
     batch_size: int,
     on_error: Callable[[TranslateJob, CodecS2STError], None],
+    voice: Path | None = None,
 ) -> Iterator[TranslateResult]:
     """Translates recordings in batches; each output appears when it is complete.
 
+    :param voice: A recording of who is to speak, for tasks with a voice.
     :param on_error: Is told of a recording that cannot be translated; the others go on.
     :raises CodecS2STError: the machine failed, e.g. its disk is full; what was written stays.
     """
@@ -58,6 +63,12 @@ def translate_files(
 
     # Nothing is translated to another language than the manifest's, unless the user says so.
     has_target = not is_chosen and any(slot.side == "target" for slot in template.slots)
+
+    sample_rate = translator.codec.spec.sample_rate
+
+    speaker = None if voice is None else SpeechInput(read_audio(voice, sample_rate=sample_rate), sample_rate)
+
+    translator.check_voice(template, speaker)
 
     for begin in range(0, len(jobs), batch_size):
         started_at = time.perf_counter()
@@ -78,8 +89,6 @@ def translate_files(
                         hint="if that is meant, choose the target language",
                     )
 
-                sample_rate = translator.codec.spec.sample_rate
-
                 speech = SpeechInput(read_audio(job.input, sample_rate=sample_rate), sample_rate)
 
                 translator.check_speech(speech, name=f"'{job.input}'")
@@ -89,7 +98,11 @@ def translate_files(
                 read.append((job, speech))
 
         outputs = translator.translate_all(
-            [speech for _, speech in read], task=task, source_lang=source_lang, target_lang=target_lang
+            [speech for _, speech in read],
+            task=task,
+            source_lang=source_lang,
+            target_lang=target_lang,
+            voice=speaker,
         )
 
         work = (time.perf_counter() - started_at) / max(len(read), 1)
@@ -113,6 +126,7 @@ def translate_files(
                 model=translator.name,
                 text=output.text,
                 finished=output.finished,
+                steps=output.steps,
             )
 
 

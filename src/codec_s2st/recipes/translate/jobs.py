@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from codec_s2st.codecs.audio import check_output_path, check_parent
-from codec_s2st.data.templates import find_template
+from codec_s2st.data.templates import TaskTemplate
 from codec_s2st.errors import UserInputError
-from codec_s2st.tokens.sequence import Modality
 
 AUDIO_SUFFIXES: Final = (".wav", ".flac", ".ogg")
 
@@ -32,7 +31,7 @@ class TranslateJob:
     """The language wanted, where a manifest says it."""
 
 
-def find_jobs(source: Path, out: Path, task: str) -> list[TranslateJob]:
+def find_jobs(source: Path, out: Path, task: TaskTemplate) -> list[TranslateJob]:
     """Returns the jobs of a recording, of a folder of recordings, or of a manifest's source side.
 
     A recording goes to the file ``out``; many go to the folder ``out``.
@@ -73,8 +72,8 @@ def is_recording(source: Path) -> bool:
     return not source.is_dir() and source.suffix.lower() != ".parquet"
 
 
-def output_suffix(task: str) -> str:
-    return ".txt" if find_template(task).target.modality is Modality.TEXT else ".wav"
+def output_suffix(task: TaskTemplate) -> str:
+    return ".txt" if task.ends_in_text else ".wav"
 
 
 def check_paths(source: Path, out: Path) -> None:

@@ -12,6 +12,7 @@ from fairseq2.task import Task, TaskStopException
 from typing_extensions import override
 
 from codec_s2st.data.files import atomic_path, write_error
+from codec_s2st.data.templates import TaskTemplate
 from codec_s2st.errors import CodecS2STError, UserInputError
 from codec_s2st.recipes.translate.config import TranslateConfig
 from codec_s2st.recipes.translate.files import translate_files
@@ -51,11 +52,11 @@ class TranslateTask(Task):
         self._config = config
         self._out = out
         self._gang = gang
-        self._jobs = self._find_jobs(source, config.task or translator.tasks[0])
+        self._jobs = self._find_jobs(source, translator.check(config.task, config.source_lang, config.target_lang)[0])
         self._step_nr = 0
         self._stop_requested = False
 
-    def _find_jobs(self, source: Path, task: str) -> list[TranslateJob]:
+    def _find_jobs(self, source: Path, task: TaskTemplate) -> list[TranslateJob]:
         folder = self._out / "output"
 
         if not is_recording(source):
@@ -96,6 +97,7 @@ class TranslateTask(Task):
             target_lang=config.target_lang,
             batch_size=config.generation.batch_size,
             on_error=on_error,
+            voice=config.voice,
         ):
             lines.append(result.to_json())
 
