@@ -15,7 +15,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from codec_s2st.codecs import audio
+from codec_s2st.codecs import audio_source
 from codec_s2st.codecs.audio import check_output_path, read_audio, resample, write_audio
 from codec_s2st.errors import CodecS2STError, UserInputError
 
@@ -100,7 +100,7 @@ class TestReadAudio:
 
         path = write(tmp_path / "a.wav", channels, RATE, "FLOAT")
 
-        monkeypatch.setattr(audio, "_BLOCK_VALUES", 100)
+        monkeypatch.setattr(audio_source, "BLOCK_VALUES", 100)
 
         torch.testing.assert_close(read_audio(path, sample_rate=RATE), channels.mean(0, keepdim=True))
 
