@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from codec_s2st.codecs.chunks import EncoderContext
 from codec_s2st.errors import UserInputError
 from codec_s2st.tokens.fingerprint import CodecFingerprint
 from codec_s2st.tokens.streams import StreamSpec
@@ -137,6 +138,35 @@ class Codec(Module, ABC):
             raise RuntimeError(f"The codec returned a wave of shape {list(wave.shape)}; its spec says {list(shape)}.")
 
         return wave
+
+    @property
+    def encoder_context(self) -> EncoderContext | None:
+        """What a chunk of audio needs round it for :func:`~codec_s2st.codecs.chunks.encode_in_chunks`.
+
+        ``None`` for a codec whose codes depend on the whole wave; it can encode whole waves only.
+        """
+        return None
+
+    @final
+    @torch.no_grad()
+    def encode_chunk(self, wave: Tensor, frames: slice, state: object) -> tuple[Tensor, object]:
+        """Returns the codes of a chunk.
+
+        :param wave: The chunk and its context. *Shape:* [1, 1, N].
+        :param frames: The frames of the chunk among those of ``wave``.
+        :param state: What the chunk before returned; ``None`` at the beginning.
+        :returns: *Shape:* [1, Q, t], int64; and what the next chunk needs.
+        """
+        codes, state = self._do_encode_chunk(wave, self._spec.num_streams, frames, state)
+
+        if codes.shape != (1, self._spec.num_streams, frames.stop - frames.start):
+            raise RuntimeError(f"The codec returned codes of shape {list(codes.shape)} for {frames}.")
+
+        return codes, state
+
+    def _do_encode_chunk(self, wave: Tensor, num_streams: int, frames: slice, state: object) -> tuple[Tensor, object]:
+        """See :meth:`encode_chunk`. To be overridden by what remembers more than its context."""
+        return self._do_encode(wave, num_streams)[:, :, frames], None
 
     @abstractmethod
     def _do_encode(self, wave: Tensor, num_streams: int) -> Tensor:

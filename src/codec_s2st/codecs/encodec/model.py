@@ -7,6 +7,7 @@ from typing import Any, final
 from torch import Tensor
 from typing_extensions import override
 
+from codec_s2st.codecs.chunks import EncoderContext, RecurrentState, recurrent_context, run_recurrent_chunk
 from codec_s2st.codecs.codec import Codec
 from codec_s2st.codecs.encodec.config import EncodecConfig
 
@@ -53,8 +54,24 @@ class EncodecCodec(Codec):
     @override
     def _do_encode(self, wave: Tensor, num_streams: int) -> Tensor:
         # (B, 1, N) -> (B, D, T)
-        latents = self.encoder(wave)
+        return self._quantize(self.encoder(wave), num_streams)
 
+    @property
+    @override
+    def encoder_context(self) -> EncoderContext | None:
+        return recurrent_context(list(self.encoder.model), self.spec.hop_length) if self.config.causal else None
+
+    @override
+    def _do_encode_chunk(
+        self, wave: Tensor, num_streams: int, frames: slice, state: object
+    ) -> tuple[Tensor, RecurrentState]:
+        assert state is None or isinstance(state, RecurrentState)
+
+        latents, new_state = run_recurrent_chunk(list(self.encoder.model), wave, frames, state)
+
+        return self._quantize(latents, num_streams), new_state
+
+    def _quantize(self, latents: Tensor, num_streams: int) -> Tensor:
         # (B, D, T) -> (Q, B, T)
         codes: Tensor = self.quantizer.vq.encode(latents, n_q=num_streams)
 

@@ -10,6 +10,7 @@ from torch.nn import Module
 from torch.nn.functional import pad
 from typing_extensions import override
 
+from codec_s2st.codecs.chunks import EncoderContext, conv_reach
 from codec_s2st.codecs.hg.config import HgCodecConfig
 from codec_s2st.codecs.hg.library import import_from_transformers, make_config
 from codec_s2st.codecs.hg.model import HgCodec
@@ -51,6 +52,13 @@ class DacCodec(HgCodec):
         codes: Tensor = self.network.encode(self._pad_to_frames(wave), n_quantizers=num_streams).audio_codes
 
         return codes
+
+    @property
+    @override
+    def encoder_context(self) -> EncoderContext:
+        num_frames = -(-conv_reach([self.network.encoder]) // self.config.hop_length)
+
+        return EncoderContext(num_frames, num_frames)
 
     @override
     def _do_decode(self, codes: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import Module
 from typing_extensions import override
 
+from codec_s2st.codecs.chunks import EncoderContext, RecurrentState, recurrent_context, run_recurrent_chunk
 from codec_s2st.codecs.hg.config import HgCodecConfig
 from codec_s2st.codecs.hg.library import import_from_transformers, make_config
 from codec_s2st.codecs.hg.model import HgCodec
@@ -47,6 +48,33 @@ class HgEncodecCodec(HgCodec):
         codes: Tensor = self.network.encode(wave, bandwidth=self.network.config.target_bandwidths[-1]).audio_codes[0]
 
         return codes[:, :num_streams]
+
+    @property
+    @override
+    def encoder_context(self) -> EncoderContext | None:
+        network = self.network
+
+        return recurrent_context(network.encoder.layers, network.config.hop_length) if self._is_causal else None
+
+    @override
+    def _do_encode_chunk(
+        self, wave: Tensor, num_streams: int, frames: slice, state: object
+    ) -> tuple[Tensor, RecurrentState]:
+        assert state is None or isinstance(state, RecurrentState)
+
+        latents, new_state = run_recurrent_chunk(self.network.encoder.layers, wave, frames, state)
+
+        # (B, D, t) -> (Q, B, t)
+        codes = self.network.quantizer.encode(latents, self.network.config.target_bandwidths[-1])
+
+        return codes.transpose(0, 1)[:, :num_streams], new_state
+
+    @property
+    def _is_causal(self) -> bool:
+        config = self.network.config
+
+        # Otherwise a chunk depends on what follows, or on the mean of the whole.
+        return bool(config.use_causal_conv and config.norm_type == "weight_norm")
 
     @override
     def _do_decode(self, codes: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from typing_extensions import override
 
+from codec_s2st.codecs.chunks import EncoderContext
 from codec_s2st.codecs.codec import Codec
 from codec_s2st.codecs.melcodec.config import MelCodecConfig
 from codec_s2st.codecs.melcodec.network import MelDecoder, MelEncoder
@@ -91,6 +92,11 @@ class MelCodec(Codec):
         latents = self.encoder(pad(wave.squeeze(1), (0, num_padded - num_samples)))
 
         return self.quantizer.encode(latents[:, :num_frames], num_streams).transpose(1, 2)
+
+    @property
+    @override
+    def encoder_context(self) -> EncoderContext:
+        return EncoderContext(self.config.encoder_context, self.config.encoder_context)
 
     @override
     def _do_decode(self, codes: Tensor) -> Tensor:
