@@ -43,6 +43,12 @@ class DivergedError(CodecS2STError):
     exit_code = 3
 
 
+class StoppedError(CodecS2STError):
+    """The run was asked to stop, has saved what it has done, and goes on when it is started again."""
+
+    exit_code = STOPPED_EXIT_CODE
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str | None = None) -> UserInputError:
     """Returns the error for ``name``, which is none of ``known``; the nearest known name is suggested."""
     names = sorted(known)

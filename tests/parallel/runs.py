@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.parallel.record import Record
+from tests.ranks import free_port, run_ranks
 from tests.toy_runs import Toy, read_metrics
 
 NUM_STEPS: Final = 5
@@ -118,13 +115,6 @@ class Layout:
         return output
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-
-        return int(sock.getsockname()[1])
-
-
 def train(toy: Toy, layouts: Mapping[str, Sequence[str]], world_size: int) -> dict[str, Layout]:
     """Trains in each of ``layouts`` (name -> overrides), one after the other; each rank is a process.
 
@@ -163,16 +153,7 @@ def train(toy: Toy, layouts: Mapping[str, Sequence[str]], world_size: int) -> di
 
     file.write_text(json.dumps(plan))
 
-    processes = [_start(file, rank, world_size) for rank in range(world_size)]
-
-    try:
-        logs = [process.communicate(timeout=600)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-
-    for process, text in zip(processes, logs, strict=True):
-        assert process.returncode == 0, text
+    run_ranks("tests.parallel.watched", file, world_size)
 
     return {
         name: Layout(
@@ -181,23 +162,6 @@ def train(toy: Toy, layouts: Mapping[str, Sequence[str]], world_size: int) -> di
         )
         for name in layouts
     }
-
-
-def _start(plan: Path, rank: int, world_size: int) -> subprocess.Popen[str]:
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-    if world_size > 1:
-        env |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
-        env |= {"LOCAL_WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1"}
-
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.parallel.watched", str(plan)],
-        env=env,
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def largest_difference(one: Mapping[str, Tensor | float], two: Mapping[str, Tensor | float]) -> float:

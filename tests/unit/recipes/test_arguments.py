@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from fairseq2.error import OperationalError
+from fairseq2.recipe import cli
 
 from codec_s2st.errors import UserInputError
-from codec_s2st.recipes.common import entry
 from codec_s2st.recipes.common.arguments import check_arguments
 from codec_s2st.recipes.common.entry import recipe_main
 from codec_s2st.recipes.tokenize.recipe import TokenizeRecipe
@@ -99,7 +99,7 @@ class TestRecipeMain:
         def interrupt(recipe: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(entry, "fairseq2_main", interrupt)
+        monkeypatch.setattr(cli, "main", interrupt)
 
         assert recipe_main(TokenizeRecipe(), [str(tmp_path)]) == 130
 
@@ -122,7 +122,7 @@ class TestRecipeMain:
 
             raise OperationalError("failed") from OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(entry, "fairseq2_main", fail)
+        monkeypatch.setattr(cli, "main", fail)
 
         logging.getLogger("fairseq2").addHandler(handler)
 

@@ -13,7 +13,6 @@ import pytest
 import soundfile
 import torch
 from fairseq2.gang import FakeGang
-from fairseq2.task import TaskStopException
 from safetensors.torch import save_file
 
 from codec_s2st.codecs.melcodec.config import MelCodecConfig
@@ -21,6 +20,7 @@ from codec_s2st.codecs.melcodec.model import MelCodec
 from codec_s2st.data.manifest import ManifestRow, manifest_frame, write_manifest
 from codec_s2st.data.shards import ShardSet
 from codec_s2st.data.tokenize import Tokenization
+from codec_s2st.errors import StoppedError
 from codec_s2st.recipes.common.entry import recipe_main
 from codec_s2st.recipes.tokenize import progress
 from codec_s2st.recipes.tokenize.config import TokenizeConfig
@@ -191,7 +191,7 @@ class TestTokenizeTask:
 
         task.request_stop()
 
-        with pytest.raises(TaskStopException):
+        with pytest.raises(StoppedError, match="the shards that are made"):
             task.run()
 
         assert task.step_nr == 1

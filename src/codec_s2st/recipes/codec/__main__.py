@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from codec_s2st.recipes.codec.recipe import CodecRecipe
-from codec_s2st.recipes.common.entry import recipe_main
+from codec_s2st.recipes.common.entry import stoppable_main
 
 if __name__ == "__main__":
-    sys.exit(recipe_main(CodecRecipe()))
+    sys.exit(stoppable_main("codec"))

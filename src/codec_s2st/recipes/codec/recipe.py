@@ -18,6 +18,7 @@ from codec_s2st.recipes.codec.data import ClipReader, CropReader
 from codec_s2st.recipes.codec.metrics import register_codec_metrics
 from codec_s2st.recipes.codec.speech import SpeechSplits, demo_speech, manifest_speech
 from codec_s2st.recipes.codec.unit import CodecTrainUnit, CodecValidUnit
+from codec_s2st.recipes.common.survival import create_surviving_task, register_survival
 
 
 @final
@@ -25,6 +26,8 @@ class CodecRecipe(Recipe):
     @override
     def register(self, container: DependencyContainer) -> None:
         register_codec_metrics(container)
+
+        register_survival(container)
 
     @override
     def create_task(self, context: RecipeContext) -> Task:
@@ -66,7 +69,7 @@ class CodecRecipe(Recipe):
 
         valid_readers = [ClipReader(waves, hop_length=spec.hop_length) for waves in speech.valid.values()]
 
-        return context.create_trainer(unit, reader, valid_units, valid_readers)
+        return create_surviving_task(context, unit, reader, valid_units, valid_readers)
 
     @override
     def has_static_autograd_graph(self, context: RecipeContext) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from codec_s2st.arguments import CommandParser, path_argument
 from codec_s2st.errors import UserInputError
 from codec_s2st.recipes.common.arguments import check_override
+from codec_s2st.recipes.common.stopping import stop_signals
 
 if TYPE_CHECKING:
     from fairseq2.recipe.base import Recipe
@@ -62,6 +64,9 @@ _CLASSES: Final = {
     "s2st": "S2STRecipe",
     "evaluate": "EvaluateRecipe",
 }
+
+STOPPABLE: Final = frozenset({"codec", "cpt", "s2st", "tokenize"})
+"""The recipes that save what they have done when they are asked to stop; a signal ends the others at once."""
 
 
 def build_arguments(recipe: str, argv: Sequence[str]) -> list[str]:
@@ -152,7 +157,9 @@ def run_recipe_command(recipe: str, argv: Sequence[str]) -> int:
 
     from codec_s2st.recipes.common.entry import run_recipe
 
-    run_recipe(make_recipe(recipe), arguments)
+    # From here on: what is imported next takes seconds.
+    with stop_signals() if recipe in STOPPABLE else nullcontext():
+        run_recipe(make_recipe(recipe), arguments)
 
     return 0
 

@@ -17,6 +17,7 @@ from codec_s2st.recipes.common.config import SpeechTextTrainConfig
 from codec_s2st.recipes.common.finetuning import check_finetuning, record_adapters, setup_finetuning
 from codec_s2st.recipes.common.parallelism import check_parallelism, clip_across_tensor_parallel
 from codec_s2st.recipes.common.patterns import check_groups
+from codec_s2st.recipes.common.survival import create_surviving_task, register_survival
 from codec_s2st.recipes.common.training_data import open_training_data
 from codec_s2st.recipes.common.unit import CodecLMEvalUnit, CodecLMTrainUnit, LossMetrics, register_metric_descriptors
 from codec_s2st.tokens.sequence import Modality
@@ -35,6 +36,8 @@ class SpeechTextTrainRecipe(Recipe):
     @override
     def register(self, container: DependencyContainer) -> None:
         register_metric_descriptors(container)
+
+        register_survival(container)
 
     @final
     @override
@@ -75,7 +78,7 @@ class SpeechTextTrainRecipe(Recipe):
 
         valid_units = [CodecLMEvalUnit(model, name, make_metrics([name])) for name in valid_readers]
 
-        return context.create_trainer(unit, reader, valid_units, list(valid_readers.values()))
+        return create_surviving_task(context, unit, reader, valid_units, list(valid_readers.values()))
 
     @final
     @override

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import sys
 
-from codec_s2st.recipes.common.entry import recipe_main
-from codec_s2st.recipes.tokenize.recipe import TokenizeRecipe
+from codec_s2st.recipes.common.entry import stoppable_main
 
 if __name__ == "__main__":
-    sys.exit(recipe_main(TokenizeRecipe()))
+    sys.exit(stoppable_main("tokenize"))

@@ -11,13 +11,16 @@ from typing import final
 from fairseq2.gang import Gang, all_sum
 from fairseq2.logging import log
 from fairseq2.recipe.base import Recipe, RecipeContext
-from fairseq2.task import Task, TaskStopException
+from fairseq2.runtime.dependency import DependencyContainer
+from fairseq2.task import Task
 from typing_extensions import override
 
 from codec_s2st.codecs.codec import load_codec
 from codec_s2st.data.files import folder_lock
 from codec_s2st.data.tokenize import Tokenization, check_strict
-from codec_s2st.errors import UserInputError
+from codec_s2st.errors import StoppedError, UserInputError
+from codec_s2st.recipes.common.stopping import current_request, stop_signals
+from codec_s2st.recipes.common.survival import any_rank, register_survival
 from codec_s2st.recipes.tokenize.config import TokenizeConfig
 from codec_s2st.recipes.tokenize.progress import TokenizeProgress
 
@@ -25,6 +28,10 @@ from codec_s2st.recipes.tokenize.progress import TokenizeProgress
 @final
 class TokenizeRecipe(Recipe):
     """Makes token shards of a manifest; see ``docs/token-shards.md``."""
+
+    @override
+    def register(self, container: DependencyContainer) -> None:
+        register_survival(container)
 
     @override
     def create_task(self, context: RecipeContext) -> Task:
@@ -65,13 +72,18 @@ class TokenizeTask(Task):
         self._strict = strict
 
         self._num_rows = 0
-        self._stop_requested = False
+        self._request = current_request()
 
     @override
     def run(self) -> None:
+        """
+        :raises StoppedError: any rank was asked to stop.
+        """
         rank, world_size = self._gang.rank, self._gang.size
 
         with ExitStack() as stack:
+            stack.enter_context(stop_signals(self._request))
+
             if rank == 0:
                 stack.enter_context(folder_lock(self._out))
 
@@ -92,12 +104,17 @@ class TokenizeTask(Task):
 
             with progress:
                 done = self._tokenization.run(
-                    rank=rank, world_size=world_size, progress=count, should_stop=lambda: self._stop_requested
+                    rank=rank, world_size=world_size, progress=count, should_stop=lambda: self._request.is_made
                 )
 
             # A rank that was asked to stop waits for the others here, so that none waits for it in vain.
-            if all_sum(self._gang, 0 if done else 1) > 0:
-                raise TaskStopException()
+            if any_rank(self._gang, not done):
+                reason = self._request.reason or "a signal to another rank"
+
+                raise StoppedError(
+                    f"stopped on {reason}; the shards that are made are in {self._out}",
+                    hint="the same command makes the rest",
+                )
 
             encoded_seconds = float(all_sum(self._gang, self._tokenization.encoded_seconds))
 
@@ -114,7 +131,7 @@ class TokenizeTask(Task):
 
     @override
     def request_stop(self) -> None:
-        self._stop_requested = True
+        self._request.make("request")
 
     @property
     @override

@@ -1,0 +1,54 @@
+"""What touches private names of fairseq2 0.8.1, all of it. ``test_host.py`` says when the host has changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from fairseq2.trainer import Trainer
+
+_WATCHES: Final = ("_data_watch", "_compute_watch", "_lapse_watch")
+
+
+def save_now(trainer: Trainer) -> None:
+    """Saves all that a run needs to go on, between two steps, and returns when it is on the disk.
+
+    A save that is under way is completed first; a step that has been saved is not saved again. It is a whole
+    checkpoint even where the others of the run hold the model alone.
+    """
+    trainer._maybe_complete_checkpoint_save_operation()
+
+    if trainer._checkpoint_manager.maybe_get_last_step_number(exclude_model_only=True) == trainer.step_nr:
+        return
+
+    mode = trainer._save_model_only
+
+    if mode in (True, "all"):
+        trainer._save_model_only = False
+
+    try:
+        trainer._save_checkpoint(blocking=True)
+    finally:
+        trainer._save_model_only = mode
+
+
+def metric_window(trainer: Trainer) -> dict[str, object]:
+    """Returns what has been measured since the metrics were published last.
+
+    fairseq2 forgets it when it restores a run, as its own checkpoints are of steps at which metrics are published.
+    """
+    return {
+        "metrics": trainer._metric_bag.state_dict(),
+        "num_batches": trainer._num_batches_read,
+        "seconds": {name: getattr(trainer, name).get_elapsed_time() for name in _WATCHES},
+    }
+
+
+def restore_metric_window(trainer: Trainer, window: dict[str, Any]) -> None:
+    """Goes on measuring where :func:`metric_window` has ended."""
+    trainer._metric_bag.load_state_dict(window["metrics"])
+
+    trainer._num_batches_read += window["num_batches"]
+
+    for name in _WATCHES:
+        getattr(trainer, name)._accumulated_duration += window["seconds"][name]
