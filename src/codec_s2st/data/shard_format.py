@@ -29,6 +29,8 @@ STRING_FIELDS: Final = ("text", "lang", "speaker")
 
 ALIGNMENT_COLUMNS: Final = tuple(f"{side}_alignment" for side in SIDES)
 
+TRIM_ENDS: Final = ("begin", "end")
+
 _SHARD_NAME: Final = re.compile(r"shard-(\d{5})-of-(\d{5})\.parquet")
 
 Codes = NDArray[np.int16] | NDArray[np.int32]
@@ -50,6 +52,9 @@ class Side:
 
     alignment: Alignment | None = None
     """Which frames say which words; read where a shard has it."""
+
+    trimmed: tuple[float, float] | None = None
+    """The seconds of silence that were cut off begin and end of the recording; read where a shard has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +103,12 @@ def shard_schema(
     quarantined: Sequence[Quarantined] = (),
     *,
     aligned: bool = False,
+    trimmed: bool = False,
 ) -> Any:
     """Returns the ``pyarrow.Schema`` of a shard.
 
     :param aligned: Whether it has alignments.
+    :param trimmed: Whether it says what was cut off recordings.
     """
     value = pa.int16() if fingerprint is None else code_type(fingerprint.codebook_sizes)
 
@@ -115,6 +122,9 @@ def shard_schema(
 
     if aligned:
         fields.extend(pa.field(name, alignment_type()) for name in ALIGNMENT_COLUMNS)
+
+    if trimmed:
+        fields.extend(pa.field(f"{side}_trimmed_{end}", pa.float32()) for side in SIDES for end in TRIM_ENDS)
 
     metadata = {PROVENANCE_KEY: json.dumps(provenance, sort_keys=True)}
 

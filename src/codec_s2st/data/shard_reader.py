@@ -18,6 +18,7 @@ from codec_s2st.data.shard_format import (
     ALIGNMENT_COLUMNS,
     SIDES,
     STRING_FIELDS,
+    TRIM_ENDS,
     Codes,
     ShardMetadata,
     ShardRow,
@@ -45,6 +46,9 @@ class SideColumns:
     alignments: Any = None
     """The ``pyarrow.ListArray`` of alignments, where the shard has any."""
 
+    cuts: tuple[Any, Any] | None = None
+    """The ``pyarrow.FloatArray`` of the seconds cut off begin and end, where the shard has any."""
+
     def has_alignment(self) -> NDArray[np.bool_]:
         if self.alignments is None:
             return np.zeros(len(self.starts) - 1, dtype=np.bool_)
@@ -62,7 +66,16 @@ class SideColumns:
             lang[idx].as_py(),
             speaker[idx].as_py(),
             None if self.alignments is None else _parse_alignment(self.alignments[idx].as_py()),
+            self._trimmed(idx),
         )
+
+    def _trimmed(self, idx: int) -> tuple[float, float] | None:
+        if self.cuts is None or not all(column[idx].is_valid for column in self.cuts):
+            return None
+
+        begin, end = (column[idx].as_py() for column in self.cuts)
+
+        return begin, end
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +120,9 @@ class ShardReader:
 
         aligned = any(name in schema.names for name in ALIGNMENT_COLUMNS)
 
-        self._wanted = shard_schema(self.metadata.fingerprint, {}, aligned=aligned)
+        trimmed = any(name.endswith(f"_trimmed_{end}") for name in schema.names for end in TRIM_ENDS)
+
+        self._wanted = shard_schema(self.metadata.fingerprint, {}, aligned=aligned, trimmed=trimmed)
 
         for field in self._wanted:
             if (actual := schema.field(field.name) if field.name in schema.names else None) is None:
@@ -211,7 +226,12 @@ def _read_side(where: str, batch: Any, side: str, fingerprint: CodecFingerprint 
 
         _check_alignments(alignments, frames, lambda bad, reason: refuse(bad, reason, "alignment"))
 
-    return SideColumns(codes, starts.tolist(), (strings[0], strings[1], strings[2]), alignments)
+    cuts = None
+
+    if f"{side}_trimmed_begin" in batch.schema.names:
+        cuts = batch.column(f"{side}_trimmed_begin"), batch.column(f"{side}_trimmed_end")
+
+    return SideColumns(codes, starts.tolist(), (strings[0], strings[1], strings[2]), alignments, cuts)
 
 
 def _check_alignments(column: Any, frames: NDArray[np.int64], refuse: Callable[[NDArray[np.bool_], str], None]) -> None:

@@ -11,7 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from codec_s2st.data.parquet import write_table
-from codec_s2st.data.shard_format import SIDES, STRING_FIELDS, Quarantined, ShardRow, Side, shard_schema
+from codec_s2st.data.shard_format import (
+    SIDES,
+    STRING_FIELDS,
+    TRIM_ENDS,
+    Quarantined,
+    ShardRow,
+    Side,
+    shard_schema,
+)
 from codec_s2st.errors import UserInputError
 from codec_s2st.tokens.fingerprint import CodecFingerprint
 
@@ -42,7 +50,11 @@ def write_shard(
 
     aligned = any(side.alignment is not None for row in rows for side in (row.source, row.target))
 
-    schema = shard_schema(fingerprint, {**provenance, "num_rows": len(rows)}, quarantined, aligned=aligned)
+    trimmed = any(side.trimmed is not None for row in rows for side in (row.source, row.target))
+
+    made_by = {**provenance, "num_rows": len(rows)}
+
+    schema = shard_schema(fingerprint, made_by, quarantined, aligned=aligned, trimmed=trimmed)
 
     columns: list[Any] = [[row.id for row in rows], [row.split for row in rows]]
 
@@ -59,6 +71,12 @@ def write_shard(
     # Shards without alignments are as they were before there were any.
     if aligned:
         columns.extend([_spans(getattr(row, name)) for row in rows] for name in SIDES)
+
+    if trimmed:
+        for name in SIDES:
+            cuts = [getattr(row, name).trimmed or (None, None) for row in rows]
+
+            columns.extend([cut[end] for cut in cuts] for end in range(len(TRIM_ENDS)))
 
     table = pa.table(
         [
