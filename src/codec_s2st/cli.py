@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Final, NamedTuple
 
 from codec_s2st import __version__
-from codec_s2st.errors import CodecS2STError, unknown_name
+from codec_s2st.errors import CodecS2STError, StoppedError, unknown_name
 
 TRACE_VARIABLE: Final = "CODEC_S2ST_TRACE"
 
@@ -73,6 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         return _run(args)
+    except StoppedError as ex:
+        print(f"codec-s2st: {ex}", file=sys.stderr)
+
+        if argv is None:
+            from codec_s2st.recipes.common.stopping import ignore_stop_signals
+
+            ignore_stop_signals()
+
+        return ex.exit_code
     except CodecS2STError as ex:
         return _fail(str(ex), ex.exit_code)
     except KeyboardInterrupt:
