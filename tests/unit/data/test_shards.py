@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from codec_s2st.data.alignment import AlignedSpan
 from codec_s2st.data.shard_format import CODEC_KEY, PROVENANCE_KEY, Quarantined, shard_name
 from codec_s2st.data.shard_reader import ShardReader
 from codec_s2st.data.shards import ShardRow, ShardSet, Side, find_shards, write_shard
@@ -49,12 +51,105 @@ def assert_equal_rows(actual: ShardRow, wanted: ShardRow, num_streams: int = 3) 
     for one, two in ((actual.source, wanted.source), (actual.target, wanted.target)):
         assert (one.text, one.lang, one.speaker) == (two.text, two.lang, two.speaker)
 
+        assert one.alignment == two.alignment
+
         if two.codes is None:
             assert one.codes is None
         else:
             assert one.codes is not None
 
             np.testing.assert_array_equal(one.codes, two.codes[:, :num_streams])
+
+
+def aligned_rows() -> list[ShardRow]:
+    """Returns rows of which some have an alignment; a span may have no frame."""
+    rows = make_rows()
+
+    alignment = (AlignedSpan("tex", 0, 0), AlignedSpan("to", 0, 1))
+
+    rows[1] = replace(rows[1], source=replace(rows[1].source, alignment=alignment))
+    rows[4] = replace(rows[4], source=replace(rows[4].source, alignment=alignment[1:]))
+    rows[4] = replace(rows[4], target=replace(rows[4].target, alignment=alignment))
+
+    return rows
+
+
+class TestAlignments:
+    def test_rows_are_read_as_written(self, tmp_path: Path) -> None:
+        path = tmp_path / shard_name(0, 1)
+
+        write_shard(path, aligned_rows(), CODEC, PROVENANCE)
+
+        shards = ShardSet.open([path], codec=None)
+
+        for i, row in enumerate(aligned_rows()):
+            assert_equal_rows(shards.row(i), row)
+
+        assert shards.has_alignment("source").tolist() == [False, True, False, False, True]
+        assert shards.has_alignment("target").tolist() == [False] * 4 + [True]
+
+    def test_shards_without_go_with_shards_with(self, tmp_path: Path) -> None:
+        for i, rows in enumerate((make_rows(), aligned_rows())):
+            write_shard(tmp_path / shard_name(i, 2), rows, CODEC, PROVENANCE)
+
+        shards = ShardSet.open([tmp_path], codec=None)
+
+        assert shards.has_alignment("source").tolist() == [False] * 6 + [True, False, False, True]
+
+    def test_shards_without_are_as_before_there_were_any(self, tmp_path: Path) -> None:
+        path = tmp_path / shard_name(0, 1)
+
+        write_shard(path, make_rows(), CODEC, PROVENANCE)
+
+        assert not [name for name in pq.read_schema(path).names if "alignment" in name]
+
+    @pytest.mark.parametrize(
+        ("spans", "message"),
+        [
+            ([], "source_alignment is empty"),
+            ([{"text": None, "begin": 0, "end": 1}], "holds a span without text, begin or end"),
+            ([{"text": "a", "begin": None, "end": 1}], "holds a span without text, begin or end"),
+            ([None], "holds a span without text, begin or end"),
+            ([{"text": "a", "begin": -1, "end": 1}], "spans that are not in order within its frames"),
+            ([{"text": "a", "begin": 1, "end": 0}], "spans that are not in order within its frames"),
+            ([{"text": "a", "begin": 0, "end": 99}], "spans that are not in order within its frames"),
+            (
+                [{"text": "a", "begin": 1, "end": 1}, {"text": "b", "begin": 0, "end": 1}],
+                "spans that are not in order within its frames",
+            ),
+        ],
+    )
+    def test_damaged_ones_are_refused(self, tmp_path: Path, spans: list[Any], message: str) -> None:
+        path = tmp_path / shard_name(0, 1)
+
+        write_shard(path, aligned_rows(), CODEC, PROVENANCE)
+
+        table = pq.read_table(path)
+
+        values = table.column("source_alignment").to_pylist()
+
+        values[1] = spans
+
+        idx = table.schema.get_field_index("source_alignment")
+
+        field = table.schema.field(idx)
+
+        pq.write_table(table.set_column(idx, field, pa.array(values, type=field.type)), path)
+
+        with pytest.raises(UserInputError, match=f"row group 0, utterance 'u1': .*{message}"):
+            ShardSet.open([path], codec=None)
+
+    def test_one_of_a_row_without_codes_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / shard_name(0, 1)
+
+        rows = aligned_rows()
+
+        rows[2] = replace(rows[2], target=replace(rows[2].target, alignment=rows[1].source.alignment))
+
+        write_shard(path, rows, CODEC, PROVENANCE)
+
+        with pytest.raises(UserInputError, match="utterance 'u2': target_alignment is there, but codes are not"):
+            ShardSet.open([path], codec=None)
 
 
 class TestRoundTrip:

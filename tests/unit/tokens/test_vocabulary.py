@@ -8,12 +8,15 @@ import torch
 from codec_s2st.tokens.vocabulary import (
     LANGUAGES,
     NUM_SPECIAL_SLOTS,
+    OWN_SLOTS,
     PAD,
     STANDARD_SPECIALS,
     TASKS,
     TEXT_END,
     Vocabulary,
+    assign_own_slots,
     language_tag,
+    own_task_tag,
     task_tag,
 )
 
@@ -139,6 +142,42 @@ class TestSpecials:
         }  # fmt: skip
 
         assert given.items() <= dict(STANDARD_SPECIALS).items()
+
+    def test_own_tags_have_slots_that_nothing_but_their_names_decides(self) -> None:
+        tags = [own_task_tag(name) for name in ("one", "two", "three")]
+
+        slots = {tag: slot for slot, tag in assign_own_slots(STANDARD_SPECIALS, tags)}
+
+        assert [slots[tag] for tag in tags] == [254, 228, 227]
+
+        assert assign_own_slots(STANDARD_SPECIALS, reversed(tags)) == tuple(sorted((s, t) for t, s in slots.items()))
+
+        for tag in tags:
+            [alone] = set(assign_own_slots(STANDARD_SPECIALS, [tag])) - set(STANDARD_SPECIALS)
+
+            assert alone == (slots[tag], tag)
+
+        assert set(STANDARD_SPECIALS).isdisjoint((slot, tag) for tag, slot in slots.items() if tag in tags)
+
+    def test_own_tags_that_have_a_slot_keep_it(self) -> None:
+        tag = own_task_tag("one")
+
+        known = ((200, tag), (254, own_task_tag("other")))
+
+        assert assign_own_slots(known, [tag]) == known
+
+        # Another one has its slot.
+        assert assign_own_slots(known[1:], [tag]) == (*known[1:], (255, tag))
+
+    def test_all_own_slots_can_be_taken_and_no_more(self) -> None:
+        tags = [own_task_tag(f"t{i}") for i in range(len(OWN_SLOTS))]
+
+        specials = assign_own_slots(STANDARD_SPECIALS, tags)
+
+        assert {slot for slot, _ in set(specials) - set(STANDARD_SPECIALS)} == set(OWN_SLOTS)
+
+        with pytest.raises(ValueError, match=r"no slot for <own:more>: all 64 are taken"):
+            assign_own_slots(specials, [own_task_tag("more")])
 
     @pytest.mark.parametrize("specials", [((0, "a"), (0, "b")), ((0, "a"), (1, "a")), ((256, "a"),), ((-1, "a"),)])
     def test_init_raises_error_when_specials_are_bad(self, specials: tuple[tuple[int, str], ...]) -> None:
