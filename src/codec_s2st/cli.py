@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
     "cpt": Command("codec_s2st.recipes.common.command:main_cpt", "continue the pre-training of a text LLM on speech"),
     "s2st": Command("codec_s2st.recipes.common.command:main_s2st", "fine-tune on speech translation and its siblings"),
+    "launch": Command("codec_s2st.launch.command:main", "run a recipe or a pipeline on several processes, or on SLURM"),
     "publish": Command(
         "codec_s2st.exchange.publish_command:main",
         "make a run's model a folder that others load by name: card, weights, README",

@@ -12,6 +12,7 @@ import soundfile
 
 from codec_s2st.cli import COMMANDS
 from codec_s2st.demo.utterances import iter_demo_utterances
+from codec_s2st.launch.preset import load_preset
 from codec_s2st.share import preset_path
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,12 @@ def test_commands_and_presets_exist(path: Path) -> None:
             preset = words[words.index("--preset") + 1].strip(".,;)")
 
             # Upper case, and files, stand for something of the reader's own.
-            if not preset.isupper() and "|" not in preset and not preset.endswith(".yaml"):
+            if preset.isupper() or "|" in preset or preset.endswith(".yaml"):
+                continue
+
+            if words[0] == "launch":
+                assert load_preset(preset)
+            else:
                 assert preset_path(words[0], preset).is_file()
 
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import override
 
-_SECRET_NAME: Final = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|(^|_)(API)?KEY$")
-
-_MIN_SECRET_LENGTH: Final = 6
-"""Shorter values, such as `1` or `false`, are switches, and would be struck out of every number."""
+from codec_s2st.redaction import Secrets
 
 
 class _TraceFilter(logging.Filter):
@@ -40,24 +35,14 @@ class _SecretFilter(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
 
-        values = {
-            value
-            for name, value in os.environ.items()
-            if _SECRET_NAME.search(name.upper()) and len(value) >= _MIN_SECRET_LENGTH
-        }
-
-        # The longest first, of which another may be a part.
-        self._values = sorted(values, key=len, reverse=True)
+        self._secrets = Secrets.of()
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
 
-        if any(value in message for value in self._values):
-            for value in self._values:
-                message = message.replace(value, "***")
-
-            record.msg, record.args = message, ()
+        if self._secrets.find(message) is not None:
+            record.msg, record.args = self._secrets.strike(message), ()
 
         return True
 
