@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codec_s2st.data.order import EpochOrder, Layout
+from codec_s2st.data.shard_format import SIDES, ShardRow
 from codec_s2st.data.shards import ShardSet
 from codec_s2st.data.slots import Example, LossPolicy, Need, SideName
 from codec_s2st.data.templates import TaskTemplate, find_template, swap_sides
@@ -80,15 +83,13 @@ class TaskSource:
         """
         template = find_template(entry.task, own)
 
-        fits = np.isin(shards.splits(), np.array(list(splits)))
+        fits = shards.is_in_splits(splits)
 
         if entry.corpus is not None:
-            corpora = shards.corpora()
+            if entry.corpus not in shards.corpora:
+                raise unknown_name("corpus", entry.corpus, shards.corpora, hint="it is the name of a folder of shards")
 
-            if entry.corpus not in corpora:
-                raise unknown_name("corpus", entry.corpus, set(corpora), hint="it is the name of a folder of shards")
-
-            fits &= corpora == entry.corpus
+            fits &= shards.is_of_corpus(entry.corpus)
 
         def side_of(side: SideName) -> SideName:
             if not entry.reverse:
@@ -143,14 +144,33 @@ class TaskSource:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def layout(self) -> Layout:
+        """Returns where the rows lie."""
+        return self.shards.layout(self.indices)
+
     def example(self, i: int) -> Example:
+        """Returns what the task makes a sequence of."""
+        return self._example(i, self.shards.row)
+
+    def outline(self, i: int) -> Example:
+        """Returns what :meth:`example` does, but with zeros for codes, which are not read."""
+        return self._example(i, self.shards.outline)
+
+    def _example(self, i: int, read: Callable[[int, Collection[str]], ShardRow]) -> Example:
         idx = int(self.indices[i])
 
-        row = self.shards.row(idx)
+        row = read(idx, self._spoken_sides)
 
-        voice = None if self.voices is None else self.voices.of(idx, row.id)
+        voice = None if self.voices is None else self.voices.of(idx, row.id, read)
 
         return Example(swap_sides(row) if self.reverse else row, voice, self.seed)
+
+    @cached_property
+    def _spoken_sides(self) -> frozenset[str]:
+        """The sides of the rows whose codes are needed."""
+        sides = {slot.side for slot in self.template.slots if Need.CODES in slot.needs}
+
+        return frozenset(SIDES) - sides if self.reverse and len(sides) == 1 else frozenset(sides)
 
 
 @dataclass
@@ -166,7 +186,10 @@ class Mixture:
     temperature: float = 1.0
     """Weights are raised to ``1 / temperature``: 1 keeps them, larger values even them out."""
 
-    _orders: dict[int, tuple[int, NDArray[np.int64]]] = field(default_factory=dict, init=False, repr=False)
+    shuffle_bytes: int = 1 << 30
+    """Rows are shuffled over as many row groups as have so many bytes together; see :class:`EpochOrder`."""
+
+    _orders: dict[int, tuple[int, EpochOrder]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.sources or len(self.sources) != len(self.weights):
@@ -197,18 +220,22 @@ class Mixture:
         for source in generator.choice(len(self.sources), size=size, p=self.shares):
             epoch, position = divmod(counts[source], len(self.sources[source]))
 
-            examples.append((int(source), int(self._order(int(source), epoch)[position])))
+            examples.append((int(source), self._order(int(source), epoch)[position]))
 
             counts[source] += 1
 
         return examples
 
-    def _order(self, source: int, epoch: int) -> NDArray[np.int64]:
+    def _order(self, source: int, epoch: int) -> EpochOrder:
         known = self._orders.get(source)
 
         if known is None or known[0] != epoch:
-            generator = np.random.default_rng((self.seed, 1, source, epoch))
+            order = EpochOrder(
+                self.sources[source].layout(),
+                (self.seed, 1, source, epoch),
+                max(self.shuffle_bytes // len(self.sources), 1),
+            )
 
-            self._orders[source] = known = (epoch, generator.permutation(len(self.sources[source])))
+            self._orders[source] = known = (epoch, order)
 
         return known[1]

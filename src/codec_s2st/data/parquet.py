@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,26 +12,39 @@ import pyarrow.parquet as pq
 from codec_s2st.data.files import atomic_path, read_retrying
 from codec_s2st.errors import UserInputError
 
+T = TypeVar("T")
+
+
+class DamagedFileError(UserInputError):
+    """A file, or a row group of it, is not as it was written."""
+
 
 class ParquetReader:
     """A parquet file, open for reading. pyarrow has no types, so a table is ``Any`` to the type checker."""
 
     def __init__(self, path: Path) -> None:
         """
-        :raises UserInputError: ``path`` does not exist, or is not parquet, or is cut short.
+        :raises UserInputError: ``path`` does not exist.
+        :raises DamagedFileError: it is not parquet, or is cut short.
         """
         self.path = path
 
-        # Not memory-mapped: a file cut short while it is mapped kills the process with SIGBUS.
+        self._is_stale = False
+
         try:
-            self._file = read_retrying(path, lambda: pq.ParquetFile(path, page_checksum_verification=True))
+            self._file = read_retrying(path, lambda: _open(path))
         except (pa.ArrowException, OSError, ValueError) as ex:
-            raise UserInputError(f"{path} is not a readable parquet file: {_first_line(ex)}") from None
+            raise DamagedFileError(f"{path} is not a readable parquet file: {_first_line(ex)}") from None
 
     @property
     def schema(self) -> Any:
         """The ``pyarrow.Schema``, with its metadata."""
         return self._file.schema_arrow
+
+    @property
+    def metadata(self) -> Any:
+        """The ``pyarrow.parquet.FileMetaData``."""
+        return self._file.metadata
 
     @property
     def num_rows(self) -> int:
@@ -44,7 +57,7 @@ class ParquetReader:
     def row_groups(self, columns: Sequence[str]) -> Iterator[Any]:
         """Yields one ``pyarrow.RecordBatch`` a row group.
 
-        :raises UserInputError: a page is damaged; file and row group are named.
+        :raises DamagedFileError: a page is damaged; file and row group are named.
         """
         # pyarrow writes an empty table as one row group without rows.
         for idx in range(self.num_row_groups if self.num_rows else 0):
@@ -52,23 +65,38 @@ class ParquetReader:
 
     def row_group(self, idx: int, columns: Sequence[str]) -> Any:
         try:
-            table = read_retrying(
-                self.path, lambda: self._file.read_row_group(idx, columns=list(columns), use_threads=False)
-            )
+            table = self._read(lambda file: file.read_row_group(idx, columns=list(columns), use_threads=False))
 
             table.validate(full=True)
         except (pa.ArrowException, OSError, ValueError) as ex:
-            raise UserInputError(f"{self.path}, row group {idx}: is damaged: {_first_line(ex)}") from None
+            raise DamagedFileError(f"{self.path}, row group {idx}: is damaged: {_first_line(ex)}") from None
 
         if table.num_rows == 0:
-            raise UserInputError(f"{self.path}, row group {idx}: holds no rows")
+            raise DamagedFileError(f"{self.path}, row group {idx}: holds no rows")
 
         return table.combine_chunks().to_batches()[0]
+
+    def _read(self, read: Callable[[Any], T]) -> T:
+        """Reads from the file, again if the file system fails; then anew, because a handle may have gone stale."""
+
+        def attempt() -> T:
+            if self._is_stale:
+                self._file, self._is_stale = _open(self.path), False
+
+            try:
+                return read(self._file)
+            except OSError as ex:
+                # An error without a number is the file's own.
+                self._is_stale = ex.errno is not None
+
+                raise
+
+        return read_retrying(self.path, attempt)
 
     def batches(self, columns: Sequence[str], num_rows: int) -> Iterator[Any]:
         """Yields record batches of at most ``num_rows`` rows, however large the row groups are.
 
-        :raises UserInputError: a page is damaged.
+        :raises DamagedFileError: a page is damaged.
         """
         batches = self._file.iter_batches(num_rows, columns=list(columns), use_threads=False)
 
@@ -76,7 +104,7 @@ class ParquetReader:
             try:
                 batch = next(batches, None)
             except (pa.ArrowException, OSError, ValueError) as ex:
-                raise UserInputError(f"{self.path} is damaged: {_first_line(ex)}") from None
+                raise DamagedFileError(f"{self.path} is damaged: {_first_line(ex)}") from None
 
             if batch is None:
                 return
@@ -85,6 +113,11 @@ class ParquetReader:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _open(path: Path) -> Any:
+    # Not memory-mapped: a file cut short while it is mapped kills the process with SIGBUS.
+    return pq.ParquetFile(path, page_checksum_verification=True)
 
 
 def read_table(path: Path) -> Any:

@@ -48,7 +48,7 @@ class BatchMaker:
 
         :raises UserInputError: no example is short enough, or there are too few of them.
         """
-        lengths = [count_steps(src.template, src.example(i), self.builder, self.encode_text) for src, i in draws]
+        lengths = [count_steps(src.template, src.outline(i), self.builder, self.encode_text) for src, i in draws]
 
         kept = self._find_short(lengths)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import final
+from typing import Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codec_s2st.data.shard_format import Codes
+from codec_s2st.data.shard_format import Codes, ShardRow
 from codec_s2st.data.shards import ShardSet
 from codec_s2st.data.slots import SideName, VoiceSlot
 from codec_s2st.errors import UserInputError
+
+_NUM_NEAR: Final = 16
+"""The utterances of a speaker that are chosen from. They lie next to the row, and so mostly in what is read with it."""
 
 
 @final
@@ -27,7 +31,6 @@ class Voices:
         :param side: The side of the shards' rows that the voice is taken from.
         :param usable: Which rows may lend a voice: those of the splits that are read. *Shape:* [N].
         """
-        self._shards = shards
         self._side = side
         self._seed = seed
         self._is_same = slot.utterance == "same"
@@ -61,13 +64,16 @@ class Voices:
         # Rows that are alone have nobody to be lent a voice by.
         self.serves = (self._speakers >= 0) & (np.append(counts, 0)[self._speakers] > 1)
 
-    def of(self, idx: int, row_id: str) -> Codes:
-        """Returns a few seconds of the speaker of row ``idx``, which :attr:`serves` names. *Shape:* [T, Q]."""
+    def of(self, idx: int, row_id: str, read: Callable[[int, tuple[str]], ShardRow]) -> Codes:
+        """Returns a few seconds of the speaker of row ``idx``, which :attr:`serves` names. *Shape:* [T, Q].
+
+        :param read: Returns a row with the codes of the sides that are asked for.
+        """
         digest = blake2b(f"{self._seed}/{row_id}".encode(), digest_size=16).digest()
 
         choice, begin = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
 
-        row = self._shards.row(idx if self._is_same else self._other(idx, choice))
+        row = read(idx if self._is_same else self._other(idx, choice), (self._side,))
 
         codes = (row.source if self._side == "source" else row.target).codes
 
@@ -82,7 +88,11 @@ class Voices:
 
         group = self._order[self._starts[speaker] : self._starts[speaker + 1]]
 
-        # Counted on from the row itself, which is not to be hit.
         place = int(np.searchsorted(group, idx))
 
-        return int(group[(place + 1 + choice % (len(group) - 1)) % len(group)])
+        first = max(min(place - _NUM_NEAR // 2, len(group) - 1 - _NUM_NEAR), 0)
+
+        near = group[first : first + _NUM_NEAR + 1]
+
+        # Counted on from the row itself, which is not to be hit.
+        return int(near[(place - first + 1 + choice % (len(near) - 1)) % len(near)])

@@ -55,7 +55,7 @@ class TestOtherUtterance:
             found = voices(shards, seed=seed)
 
             for idx in np.flatnonzero(found.serves):
-                voice = found.of(int(idx), f"u{idx}")
+                voice = found.of(int(idx), f"u{idx}", shards.row)
 
                 [other] = set(voice[:, 0].tolist())
 
@@ -76,7 +76,7 @@ class TestOtherUtterance:
         rows = [int(idx) for idx in np.flatnonzero(one.serves)]
 
         def draw(found: Voices) -> list[list[list[int]]]:
-            return [found.of(idx, f"u{idx}").tolist() for idx in rows]
+            return [found.of(idx, f"u{idx}", shards.row).tolist() for idx in rows]
 
         assert draw(one) == draw(two) != draw(three)
 
@@ -86,13 +86,25 @@ class TestOtherUtterance:
         assert found.serves.tolist() == [True, False, True, False, True, False, False, False]
 
         assert {
-            int(voices(shards, seed=seed, usable=[True] * 3 + [False] * 5).of(0, "u0")[0, 0]) for seed in range(9)
+            int(voices(shards, seed=seed, usable=[True] * 3 + [False] * 5).of(0, "u0", shards.row)[0, 0])
+            for seed in range(9)
         } == {2}
 
-    def test_short_utterances_are_taken_whole(self, tmp_path: Path) -> None:
-        found = voices(open_toy_shards(tmp_path, make_rows(num_frames=2)))
+    def test_comes_from_near_by(self, tmp_path: Path) -> None:
+        """So that it is mostly in what was read with the row."""
+        rows = [ShardRow(f"u{i}", "train", Side(codes(i, 8), "uno", "spa", "ana"), Side()) for i in range(50)]
 
-        assert found.of(0, "u0")[:, 1].tolist() == [0, 1]
+        shards = open_toy_shards(tmp_path, rows, toy_fingerprint((50, 8)))
+
+        for idx, near in ((0, range(17)), (3, range(17)), (20, range(12, 29)), (49, range(33, 50))):
+            seen = {int(voices(shards, seed=seed).of(idx, f"u{idx}", shards.row)[0, 0]) for seed in range(200)}
+
+            assert seen == set(near) - {idx}
+
+    def test_short_utterances_are_taken_whole(self, tmp_path: Path) -> None:
+        shards = open_toy_shards(tmp_path, make_rows(num_frames=2))
+
+        assert voices(shards).of(0, "u0", shards.row)[:, 1].tolist() == [0, 1]
 
     def test_equal_names_in_two_corpora_are_two_speakers(self, tmp_path: Path) -> None:
         rows = make_rows()[:2]
@@ -104,7 +116,7 @@ class TestOtherUtterance:
         assert not voices(both).serves.any()
 
     def test_the_first_code_books_are_those_of_the_shards(self, shards: ShardSet) -> None:
-        assert voices(shards.first(1)).of(0, "u0").shape == (NUM_FRAMES, 1)
+        assert voices(shards.first(1)).of(0, "u0", shards.first(1).row).shape == (NUM_FRAMES, 1)
 
     def test_a_voice_of_no_frame_is_refused(self, shards: ShardSet) -> None:
         with pytest.raises(UserInputError, match=r"a voice of 0.01 s is less than one frame of the codec 'toy'"):
@@ -120,7 +132,7 @@ class TestSameUtterance:
         begins = set()
 
         for seed in range(40):
-            voice = voices(shards, seed=seed, utterance="same").of(3, "u3")
+            voice = voices(shards, seed=seed, utterance="same").of(3, "u3", shards.row)
 
             assert voice.tolist() == codes(3, 8)[voice[0, 1] : voice[0, 1] + NUM_FRAMES].tolist()
 
