@@ -7,8 +7,9 @@ It imports neither numpy nor torch and starts no thread, which makes the fork sa
 
 Protocol, little endian. Start: the worker writes the sample rate as int32 (negative: the library could not start).
 Request: int32 length and that many bytes of UTF-8, ``voice \\t speed \\t pitch \\t range \\t seed \\t text``.
-Reply: int32 length and that many bytes of 16-bit PCM; a length of -1 says that the voice does not exist, -2 that the
-child failed.
+Reply: int32 length and that many bytes of 16-bit PCM, then int32 number of events and two int32 for each: where a word
+begins in the text (characters, from 0; -1 for the end of a clause), and the time (milliseconds). A length of -1 says
+that the voice does not exist, -2 that the child failed; nothing follows then.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import ctypes
 import os
 import struct
 import sys
+from typing import Any
 
 _OUTPUT_SYNCHRONOUS = 2
 _INITIALIZE_DONT_EXIT = 0x8000
@@ -27,7 +29,26 @@ _RATE, _PITCH, _RANGE = 1, 3, 4
 NO_VOICE = -1
 FAILED = -2
 
-_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+# Of `espeak_EVENT_TYPE` in espeak-ng's speak_lib.h.
+_LIST_TERMINATED, _WORD, _END = 0, 1, 5
+
+
+class _Event(ctypes.Structure):
+    """``espeak_EVENT`` of espeak-ng's speak_lib.h."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    )
+
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event))
 
 
 def _read(num_bytes: int) -> bytes:
@@ -62,9 +83,23 @@ def _speak(library: ctypes.CDLL, request: bytes) -> None:
 
     chunks: list[bytes] = []
 
-    def on_samples(samples: int | None, num_samples: int, _: int | None) -> int:
+    told: list[tuple[int, int]] = []
+
+    # mypy has no type for a pointer to a structure.
+    def on_samples(samples: int | None, num_samples: int, events: Any) -> int:
         if samples and num_samples > 0:
             chunks.append(ctypes.string_at(samples, 2 * num_samples))
+
+        i = 0
+
+        while events[i].type != _LIST_TERMINATED:
+            if events[i].type in (_WORD, _END):
+                # Characters are counted from 1.
+                position = events[i].text_position - 1 if events[i].type == _WORD else -1
+
+                told.append((position, events[i].audio_position))
+
+            i += 1
 
         return 0
 
@@ -91,7 +126,9 @@ def _speak(library: ctypes.CDLL, request: bytes) -> None:
 
     pcm = b"".join(chunks)
 
-    _reply(len(pcm), pcm)
+    numbers = [number for event in told for number in event]
+
+    _reply(len(pcm), pcm + struct.pack(f"<{1 + len(numbers)}i", len(told), *numbers))
 
 
 def main(library_path: str, data_path: str) -> None:

@@ -15,11 +15,13 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Final
 
 import numpy as np
 
+from codec_s2st.data.alignment import TimedSpan
 from codec_s2st.demo import _espeak_worker
 from codec_s2st.demo.signal import Wave, resample
 from codec_s2st.errors import CodecS2STError, UserInputError
@@ -68,6 +70,13 @@ TARGET_VOICES: Final = _voices("eng", "en-us+f2", "en-us+m3")
 def synthesise(
     text: str, voice: Voice, *, speed_wpm: int = 200, pitch: int = 50, pitch_range: int = 50, seed: int = 0
 ) -> Wave:
+    """Says ``text``; see :func:`synthesise_words`, which also tells when."""
+    return synthesise_words(text, voice, speed_wpm=speed_wpm, pitch=pitch, pitch_range=pitch_range, seed=seed)[0]
+
+
+def synthesise_words(
+    text: str, voice: Voice, *, speed_wpm: int = 200, pitch: int = 50, pitch_range: int = 50, seed: int = 0
+) -> tuple[Wave, tuple[TimedSpan, ...]]:
     """Says ``text``.
 
     :param text: One sentence; a trailing ``?`` gives a question's melody.
@@ -77,6 +86,7 @@ def synthesise(
     :param seed: What espeak-ng's noise sources start from.
 
     :returns: The wave [N] at 16 kHz, float32, peak 0.7, with 40 ms of silence kept at both ends.
+    :returns: When its words are said; espeak-ng says some, such as "of the", as one.
 
     :raises UserInputError: The wheel is missing, the voice does not exist, a value is out of range, or the text has
         nothing to say.
@@ -94,19 +104,43 @@ def synthesise(
     client = _borrow()
 
     # A client that failed is not given back: its pipes may hold half an answer.
-    pcm = client.ask(request.encode())
+    reply = client.ask(request.encode())
 
     _give_back(client)
 
-    if pcm is None:
+    if reply is None:
         raise UserInputError(f"espeak-ng has no voice '{voice.espeak_id}'")
 
-    wave = _trim(resample(np.frombuffer(pcm, dtype="<i2").astype(np.float32), client.sample_rate, SAMPLE_RATE))
+    pcm, events = reply
+
+    wave, trimmed = _trim(resample(np.frombuffer(pcm, dtype="<i2").astype(np.float32), client.sample_rate, SAMPLE_RATE))
 
     if wave.size == 0:
         raise UserInputError(f"espeak-ng says nothing for the text {text!r}")
 
-    return wave
+    return wave, _spans(text, events, trimmed, wave.size / SAMPLE_RATE)
+
+
+def _spans(text: str, events: list[tuple[int, int]], trimmed: float, seconds: float) -> tuple[TimedSpan, ...]:
+    """
+    :param events: As the worker tells them: where a word begins in the text, or -1, and when, in milliseconds.
+    :param trimmed: The seconds that were cut off at the begin of the speech.
+    :param seconds: The duration of what is left.
+    """
+    begins = [begin for begin, _ in events if begin >= 0]
+
+    pieces = iter([text[begin:end].strip() for begin, end in zip_longest(begins, begins[1:])])
+
+    times = [min(max(time / 1000 - trimmed, 0.0), seconds) for _, time in events]
+
+    # A word ends where the next one begins, or with its clause.
+    ends = [*times[1:], seconds]
+
+    return tuple(
+        TimedSpan(next(pieces), start, end)
+        for (begin, _), start, end in zip(events, times, ends, strict=True)
+        if begin >= 0
+    )
 
 
 class _Client:
@@ -136,8 +170,8 @@ class _Client:
         if self.sample_rate <= 0:
             raise CodecS2STError(f"espeak-ng cannot start: its data is not in {espeakng_loader.get_data_path()}")
 
-    def ask(self, request: bytes) -> bytes | None:
-        """Returns the 16-bit PCM for ``request``, or ``None`` where the voice does not exist."""
+    def ask(self, request: bytes) -> tuple[bytes, list[tuple[int, int]]] | None:
+        """Returns the 16-bit PCM and the events for ``request``, or ``None`` where the voice does not exist."""
         try:
             self._stream(self._process.stdin).write(struct.pack("<i", len(request)) + request)
         except BrokenPipeError:
@@ -146,7 +180,9 @@ class _Client:
         status = self._read_int()
 
         if status >= 0:
-            return self._read(status)
+            pcm = self._read(status)
+
+            return pcm, [(self._read_int(), self._read_int()) for _ in range(self._read_int())]
 
         if status == _espeak_worker.NO_VOICE:
             return None
@@ -232,14 +268,17 @@ def _reset_lock() -> None:
 os.register_at_fork(after_in_child=_reset_lock)
 
 
-def _trim(wave: Wave) -> Wave:
-    """Cuts the silence at both ends to 40 ms and sets the peak."""
+def _trim(wave: Wave) -> tuple[Wave, float]:
+    """Cuts the silence at both ends to 40 ms and sets the peak.
+
+    :returns: The seconds that were cut off at the begin; below 0 if silence was added.
+    """
     level = np.abs(wave)
 
     peak = float(level.max(initial=0.0))
 
     if peak == 0.0:
-        return wave[:0]
+        return wave[:0], 0.0
 
     loud = np.flatnonzero(level > 0.01 * peak)
 
@@ -249,4 +288,6 @@ def _trim(wave: Wave) -> Wave:
 
     padded = np.concatenate((silence, wave, silence))
 
-    return padded[loud[0] : loud[-1] + 2 * margin + 1] * np.float32(_PEAK / peak)
+    trimmed = padded[loud[0] : loud[-1] + 2 * margin + 1] * np.float32(_PEAK / peak)
+
+    return trimmed, (int(loud[0]) - margin) / SAMPLE_RATE

@@ -30,6 +30,9 @@ class DemoShardsConfig:
     codec: str = "codec_s2st_demo_codec"
     """The codec's card."""
 
+    alignments: bool = False
+    """If ``True``, the shards say which frames say which words."""
+
 
 def register(container: DependencyContainer) -> None:
     """Registers the family; grammar and codec are imported when a dataset is opened."""

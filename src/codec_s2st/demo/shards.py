@@ -20,6 +20,7 @@ from fairseq2.runtime.dependency import DependencyResolver
 from numpy.typing import NDArray
 
 from codec_s2st.codecs.codec import Codec, load_codec
+from codec_s2st.data.alignment import Alignment, to_frames
 from codec_s2st.data.dataset import SpeechTextDataset
 from codec_s2st.data.shard_format import ShardRow, Side, shard_name
 from codec_s2st.data.shards import ShardSet, write_shard
@@ -65,9 +66,19 @@ def demo_shards_dir(config: DemoShardsConfig) -> Path:
     """Returns the folder of the shards of ``config`` in the cache; it need not exist."""
     codec = load_codec(config.codec).fingerprint
 
-    key = json.dumps([_VERSION, asdict(config), codec.digest], sort_keys=True)
+    key = json.dumps([_VERSION, _settings(config), codec.digest], sort_keys=True)
 
     return cache_dir() / "demo-shards" / hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def _settings(config: DemoShardsConfig) -> dict[str, object]:
+    """Returns what decides the shards; those without alignments are as they were before there were any."""
+    settings = asdict(config)
+
+    if not config.alignments:
+        del settings["alignments"]
+
+    return settings
 
 
 def build_demo_shards(config: DemoShardsConfig, *, num_workers: int | None = None) -> Path:
@@ -132,7 +143,7 @@ def _make_shard(job: _ShardJob) -> None:
 
     rows = _spoken_rows(job, _codec) if job.with_speech else _text_rows(job)
 
-    provenance = {"demo_world": asdict(job.config), "version": _VERSION}
+    provenance = {"demo_world": _settings(job.config), "version": _VERSION}
 
     write_shard(job.path, rows, _codec.fingerprint if job.with_speech else None, provenance)
 
@@ -141,11 +152,20 @@ def _spoken_rows(job: _ShardJob, codec: Codec) -> Iterator[ShardRow]:
     for pair in sample_pairs(job.split, job.end, job.config.seed)[job.begin :]:
         utterance = speak(pair, job.split, job.config.seed)
 
+        source, target = _encode(codec, utterance.source), _encode(codec, utterance.target)
+
+        aligned: list[Alignment | None] = [None, None]
+
+        if job.config.alignments:
+            spans = (utterance.source_words, source), (utterance.target_words, target)
+
+            aligned = [to_frames(words, codec.spec.frame_rate, len(codes)) for words, codes in spans]
+
         yield ShardRow(
             pair.id,
             job.split,
-            Side(_encode(codec, utterance.source), pair.spa, "spa", utterance.source_speaker),
-            Side(_encode(codec, utterance.target), pair.eng, "eng", utterance.target_speaker),
+            Side(source, pair.spa, "spa", utterance.source_speaker, aligned[0]),
+            Side(target, pair.eng, "eng", utterance.target_speaker, aligned[1]),
         )
 
 

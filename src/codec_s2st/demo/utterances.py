@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from random import Random
 from typing import Final
 
-from codec_s2st.demo.espeak import HELD_OUT_VOICES, SOURCE_VOICES, TARGET_VOICES, synthesise
+from codec_s2st.data.alignment import TimedSpan
+from codec_s2st.demo.espeak import HELD_OUT_VOICES, SOURCE_VOICES, TARGET_VOICES, synthesise_words
 from codec_s2st.demo.grammar import Pair, sample_pairs
 from codec_s2st.demo.signal import Wave
 
@@ -37,6 +38,11 @@ class DemoUtterance:
     source_speaker: str
 
     target_speaker: str
+
+    source_words: tuple[TimedSpan, ...]
+
+    target_words: tuple[TimedSpan, ...]
+    """When the words are said."""
 
 
 def iter_demo_utterances(split: str, num: int, seed: int, *, jobs: int = 1) -> Iterator[DemoUtterance]:
@@ -86,17 +92,28 @@ def speak(pair: Pair, split: str, seed: int) -> DemoUtterance:
 
     target_voice = TARGET_VOICES[0]
 
+    source, source_words = synthesise_words(
+        pair.spoken(pair.spa),
+        source_voice,
+        speed_wpm=between(_SOURCE_SPEEDS),
+        pitch=between(_SOURCE_PITCHES),
+        pitch_range=between(_SOURCE_RANGES),
+        seed=between((0, 2**30)),
+    )
+
+    target, target_words = synthesise_words(pair.spoken(pair.eng), target_voice, speed_wpm=_TARGET_SPEED)
+
     return DemoUtterance(
         pair=pair,
-        source=synthesise(
-            pair.spoken(pair.spa),
-            source_voice,
-            speed_wpm=between(_SOURCE_SPEEDS),
-            pitch=between(_SOURCE_PITCHES),
-            pitch_range=between(_SOURCE_RANGES),
-            seed=between((0, 2**30)),
-        ),
-        target=synthesise(pair.spoken(pair.eng), target_voice, speed_wpm=_TARGET_SPEED),
+        source=source,
+        target=target,
         source_speaker=source_voice.name,
         target_speaker=target_voice.name,
+        source_words=_written(source_words),
+        target_words=_written(target_words),
     )
+
+
+def _written(words: tuple[TimedSpan, ...]) -> tuple[TimedSpan, ...]:
+    """Returns words as they stand in a pair's text, which has no punctuation."""
+    return tuple(replace(word, text=word.text.rstrip("?")) for word in words)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from codec_s2st.demo.espeak import (
     TARGET_VOICES,
     Voice,
     synthesise,
+    synthesise_words,
 )
 from codec_s2st.errors import UserInputError
 
@@ -43,6 +45,38 @@ def test_every_voice_speaks_and_repeats_itself(voice: Voice) -> None:
     assert 0.4 * SAMPLE_RATE < wave.size < 3 * SAMPLE_RATE
     assert np.abs(wave).max() == pytest.approx(0.7, abs=1e-3)
     assert wave.tobytes() == again.tobytes()
+
+
+def test_words_are_told_with_the_speech_that_is_the_same_without_them() -> None:
+    wave, words = synthesise_words("he  helps the brothers of the girl?", TARGET_VOICES[0])
+
+    assert wave.tobytes() == synthesise("he helps the brothers of the girl?", TARGET_VOICES[0]).tobytes()
+
+    # Two that are said as one are one.
+    assert [word.text for word in words] == ["he", "helps", "the", "brothers", "of the", "girl?"]
+
+    # 40 ms of silence at both ends are no word's.
+    assert words[0].start == pytest.approx(0.04, abs=0.02)
+    assert words[-1].end == pytest.approx(wave.size / SAMPLE_RATE - 0.04, abs=0.1)
+
+    assert all(0.03 < word.end - word.start < 0.8 for word in words)
+    assert all(one.end == two.start for one, two in pairwise(words))
+
+
+def test_words_are_where_they_are_heard() -> None:
+    wave, (first, second) = synthesise_words("casa, mesa", SOURCE_VOICES[0])
+
+    # The pause of the comma, by its loudness in windows of 10 ms.
+    loudness = np.abs(wave[: wave.size // 160 * 160]).reshape(-1, 160).max(axis=1)
+
+    quiet = [i for i in np.flatnonzero(loudness < 0.02) if 10 < i < loudness.size - 10]
+
+    assert len(quiet) > 10
+
+    assert (first.text, second.text) == ("casa,", "mesa")
+
+    # To espeak-ng, a pause is of the clause before it.
+    assert first.end == second.start == pytest.approx((quiet[-1] + 1) / 100, abs=0.03)
 
 
 def test_voices_differ() -> None:
