@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from fairseq2.device import Device, SupportsDeviceTransfer
@@ -42,6 +43,13 @@ class SpeechTextBatch(SupportsDeviceTransfer):
     def batch_size(self) -> int:
         """The number of sequences."""
         return len(self.row_ids)
+
+    def __getstate__(self) -> dict[str, object]:
+        # As arrays: between processes, torch would pass tensors through its own machinery of shared files.
+        return {**vars(self), "ids": self.ids.numpy(), "loss_mask": self.loss_mask.numpy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, ids=torch.from_numpy(state["ids"]), loss_mask=torch.from_numpy(state["loss_mask"]))
 
     @override
     def to(self, device: Device, *, non_blocking: bool = False) -> None:

@@ -13,6 +13,7 @@ from fairseq2.utils.validation import Validatable, ValidationResult
 
 from codec_s2st.data.batch import SpeechTextBatch
 from codec_s2st.data.mixture import Mixture, MixtureEntry, TaskSource
+from codec_s2st.data.prefetch import PrefetchReader
 from codec_s2st.data.reader import BatchMaker, MixtureReader, SourceReader
 from codec_s2st.data.shards import ShardSet
 from codec_s2st.data.task_entries import parse_tasks
@@ -27,6 +28,13 @@ SHARDS_FAMILY: Final = "codec_s2st_shards"
 class SpeechTextDatasetConfig:
     shards: list[Path] = field(default_factory=list)
     """Token shards, or folders of them."""
+
+    verify: bool = True
+    """If ``True``, everything is read and checked before the first step, which takes some minutes for a thousand hours.
+    If ``False``, what is damaged ends the run when it is read; ``codec-s2st shards verify`` finds it beforehand."""
+
+    skip_damaged: bool = False
+    """If ``True``, row groups and shards that are found damaged before the first step are left out, and logged."""
 
 
 @dataclass(kw_only=True)
@@ -67,6 +75,17 @@ class DataSection(Validatable):
     seed: int = 1
     """The seed of the order of examples."""
 
+    shuffle_gib: float = 1.0
+    """Texts and codes of so many GiB are shuffled together; up to twice as much is held in memory, by each worker. The
+    order of examples depends on it where there is more."""
+
+    num_workers: int = 0
+    """The number of processes that prepare batches beside each training process; with 0, this one does it itself. It
+    changes no batch."""
+
+    num_prefetch: int = 4
+    """The number of steps whose batches each worker keeps ready."""
+
     def own_tasks(self) -> dict[str, TaskTemplate]:
         """
         :raises UserInputError: an entry of ``tasks`` cannot be read; its key is named.
@@ -85,8 +104,15 @@ class DataSection(Validatable):
         if self.max_seq_len > self.max_batch_steps:
             result.add_error("`max_batch_steps` must not be less than `max_seq_len`.")
 
-        if self.block_size < 1:
-            result.add_error("`block_size` must be at least 1.")
+        for name in ("block_size", "num_prefetch"):
+            if getattr(self, name) < 1:
+                result.add_error(f"`{name}` must be at least 1.")
+
+        if self.num_workers < 0:
+            result.add_error("`num_workers` must not be negative.")
+
+        if self.shuffle_gib <= 0:
+            result.add_error("`shuffle_gib` must be positive.")
 
         return result
 
@@ -124,9 +150,14 @@ class SpeechTextDataset:
 
         weights = [entry.weight for entry in section.mixture]
 
-        mixture = Mixture(sources, weights, section.seed, section.temperature)
+        shuffle_bytes = int(section.shuffle_gib * (1 << 30))
 
-        return MixtureReader(
+        mixture = Mixture(sources, weights, section.seed, section.temperature, shuffle_bytes)
+
+        # While one window is left, the next one is entered.
+        self.shards.hold(2 * shuffle_bytes)
+
+        reader = MixtureReader(
             mixture,
             maker,
             block_size=section.block_size,
@@ -134,6 +165,11 @@ class SpeechTextDataset:
             world_size=gangs.dp.size,
             num_accumulate=num_accumulate,
         )
+
+        if section.num_workers == 0:
+            return reader
+
+        return PrefetchReader(reader, num_workers=section.num_workers, num_prefetch=section.num_prefetch)
 
     def create_valid_readers(
         self, section: DataSection, maker: BatchMaker, gangs: Gangs
@@ -157,11 +193,12 @@ def open_speech_text_dataset(config: SpeechTextDatasetConfig) -> SpeechTextDatas
     """
     :raises UserInputError: no shards are given, or they cannot be read.
     """
-    return SpeechTextDataset(open_shards(config.shards))
-
-
-def open_shards(paths: Sequence[Path]) -> ShardSet:
-    if not paths:
+    if not config.shards:
         raise UserInputError("no token shards are given", hint="set `dataset.config_overrides.shards`, or --shards DIR")
 
-    return ShardSet.open(paths, codec=None)
+    if config.skip_damaged and not config.verify:
+        raise UserInputError("`dataset.config_overrides.skip_damaged` needs `verify`, which finds what is damaged")
+
+    shards = ShardSet.open(config.shards, codec=None, verify=config.verify, skip_damaged=config.skip_damaged)
+
+    return SpeechTextDataset(shards)

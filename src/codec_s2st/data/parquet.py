@@ -42,11 +42,6 @@ class ParquetReader:
         return self._file.schema_arrow
 
     @property
-    def metadata(self) -> Any:
-        """The ``pyarrow.parquet.FileMetaData``."""
-        return self._file.metadata
-
-    @property
     def num_rows(self) -> int:
         return int(self._file.metadata.num_rows)
 

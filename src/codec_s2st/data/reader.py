@@ -173,15 +173,17 @@ class MixtureReader(DataReader[SpeechTextBatch]):
 
     @override
     def __next__(self) -> list[SpeechTextBatch]:
-        mine = []
+        return [self._maker.make(draws) for draws in self._next_step()]
 
-        for i in range(self._world_size * self._num_accumulate):
-            draws = self._next_draws()
+    def skip(self) -> None:
+        """Passes over the batches of a step, without rendering them."""
+        self._next_step()
 
-            if i % self._world_size == self._rank:
-                mine.append(draws)
+    def _next_step(self) -> list[list[Draw]]:
+        """Returns what this rank's batches of the next step hold."""
+        draws = [self._next_draws() for _ in range(self._world_size * self._num_accumulate)]
 
-        return [self._maker.make(draws) for draws in mine]
+        return draws[self._rank :: self._world_size]
 
     def _next_draws(self) -> list[Draw]:
         if self._batches is None:

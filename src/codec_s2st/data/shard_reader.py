@@ -29,7 +29,7 @@ from codec_s2st.errors import UserInputError
 
 @dataclass(frozen=True)
 class SideOutline:
-    """What can be known of one side of the rows without reading texts or codes."""
+    """What is to be known of one side of the rows before one is read."""
 
     num_frames: NDArray[np.int32]
     """0 where a row has no codes. *Shape:* [N]."""
@@ -43,7 +43,7 @@ class SideOutline:
 
 @dataclass(frozen=True)
 class Outline:
-    """What can be known of the rows of a row group without reading texts or codes."""
+    """What is to be known of the rows of a row group before one is read."""
 
     split_names: list[str]
 
@@ -103,46 +103,33 @@ class ShardReader:
         """
         :raises DamagedFileError: file and row group are named.
         """
-        names = ["split", *(f"{side}_num_frames" for side in SIDES)]
+        # The footer would say where texts are, but pyarrow aborts the process over one with a flipped bit.
+        wanted = [f"{side}_{name}" for side in SIDES for name in ("num_frames", "text", "alignment")]
 
-        alignments = [name for name in ALIGNMENT_COLUMNS if name in self._labels]
-
-        batch = self._reader.row_group(idx, [*names, *alignments])
+        batch = self._reader.row_group(idx, ["split", *(name for name in wanted if name in self._labels)])
 
         self._refuse_null(idx, batch, "split")
 
-        sides = []
+        def is_valid(name: str) -> NDArray[np.bool_]:
+            if name not in self._labels:
+                return np.zeros(len(batch), dtype=np.bool_)
 
-        for side in SIDES:
-            has_alignment = np.zeros(len(batch), dtype=np.bool_)
+            valid: NDArray[np.bool_] = to_numpy(batch.column(name).is_valid())
 
-            if f"{side}_alignment" in alignments:
-                has_alignment = to_numpy(batch.column(f"{side}_alignment").is_valid())
+            return valid
 
-            num_frames = to_numpy(pc.fill_null(batch.column(f"{side}_num_frames"), 0))
-
-            sides.append(SideOutline(num_frames, self._find_valid(idx, f"{side}_text", len(batch)), has_alignment))
+        sides = [
+            SideOutline(
+                to_numpy(pc.fill_null(batch.column(f"{side}_num_frames"), 0)),
+                is_valid(f"{side}_text"),
+                is_valid(f"{side}_alignment"),
+            )
+            for side in SIDES
+        ]
 
         splits = batch.column("split").dictionary_encode()
 
         return Outline(splits.dictionary.to_pylist(), to_numpy(splits.indices), sides[0], sides[1])
-
-    def _find_valid(self, idx: int, name: str, num_rows: int) -> NDArray[np.bool_]:
-        """Returns which rows have a value in a column; most row groups tell without being read."""
-        metadata = self._reader.metadata.row_group(idx)
-
-        column = next(
-            column
-            for column in (metadata.column(i) for i in range(metadata.num_columns))
-            if column.path_in_schema == name
-        )
-
-        if column.is_stats_set and column.statistics.has_null_count and column.statistics.null_count in (0, num_rows):
-            return np.full(num_rows, column.statistics.null_count == 0)
-
-        valid: NDArray[np.bool_] = to_numpy(self._reader.row_group(idx, [name]).column(0).is_valid())
-
-        return valid
 
     def read_labels(self, idx: int) -> RowLabels:
         """Reads and checks the rows of a row group, but for their codes.

@@ -1,0 +1,113 @@
+"""Reads batches that other processes have prepared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from fairseq2.datasets import DataReader
+from typing_extensions import Self, override
+
+from codec_s2st.data.batch import SpeechTextBatch
+from codec_s2st.data.reader import MixtureReader
+from codec_s2st.data.workers import WorkerPool
+
+
+@dataclass(frozen=True)
+class _Step:
+    batches: list[SpeechTextBatch]
+
+    state: dict[str, object]
+    """The reader's, after these batches."""
+
+
+@final
+class _StepProducer:
+    def __init__(self, reader: MixtureReader) -> None:
+        self._reader = reader
+
+    def begin(self) -> None:
+        # The threads of the process that was forked are not in this one.
+        torch.set_num_threads(1)
+
+    def make(self) -> _Step:
+        batches = next(self._reader)
+
+        return _Step(batches, self._reader.state_dict())
+
+    def skip(self) -> None:
+        self._reader.skip()
+
+
+@final
+class PrefetchReader(DataReader[SpeechTextBatch]):
+    """Reads what a :class:`MixtureReader` does.
+
+    The state is that of the batches which were handed out, whatever has been prepared beyond them: a run goes on at the
+    same place with any number of workers, or without.
+    """
+
+    def __init__(self, reader: MixtureReader, *, num_workers: int, num_prefetch: int) -> None:
+        """
+        :param num_prefetch: The number of steps that each worker keeps ready.
+        """
+        self._reader = reader
+        self._num_workers = num_workers
+        self._num_prefetch = num_prefetch
+
+        self._state = reader.state_dict()
+
+        self._pool: WorkerPool[_Step] | None = None
+
+    @override
+    def __iter__(self) -> Self:
+        return self
+
+    @override
+    def __next__(self) -> list[SpeechTextBatch]:
+        if self._pool is None:
+            self._pool = WorkerPool(_StepProducer(self._reader), self._num_workers, self._num_prefetch)
+
+        step = next(self._pool)
+
+        self._state = step.state
+
+        return step.batches
+
+    @override
+    def reset(self) -> None:
+        self.close()
+
+        self._reader.reset()
+
+        self._state = self._reader.state_dict()
+
+    @override
+    def state_dict(self) -> dict[str, object]:
+        return self._state
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        """
+        :raises ValueError: the state is of another mixture.
+        """
+        self.close()
+
+        self._reader.load_state_dict(state_dict)
+
+        self._state = self._reader.state_dict()
+
+    def close(self) -> None:
+        """Ends the workers; they begin again, at the present state, when the next batches are asked for."""
+        if self._pool is not None:
+            self._pool.close()
+
+            self._pool = None
+
+            self._reader.load_state_dict(self._state)
+
+    @property
+    @override
+    def num_accumulate(self) -> int:
+        return self._reader.num_accumulate
