@@ -20,10 +20,9 @@ class RowCache:
     """Whatever was asked for the longest time ago is forgotten first."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
+        self._max_bytes = max_bytes
 
-        self.num_bytes = 0
-        """What is held."""
+        self._num_bytes = 0
 
         self._items: OrderedDict[Hashable, Sized] = OrderedDict()
 
@@ -40,9 +39,15 @@ class RowCache:
 
         self._items[key] = new
 
-        self.num_bytes += new.num_bytes
+        self._num_bytes += new.num_bytes
 
-        while self.num_bytes > self.max_bytes and len(self._items) > 1:
-            self.num_bytes -= self._items.popitem(last=False)[1].num_bytes
+        self.resize(self._max_bytes)
 
         return new
+
+    def resize(self, max_bytes: int) -> None:
+        """Sets the largest number of bytes."""
+        self._max_bytes = max_bytes
+
+        while self._num_bytes > max_bytes and len(self._items) > 1:
+            self._num_bytes -= self._items.popitem(last=False)[1].num_bytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -86,8 +86,8 @@ class RowIndex:
 class _Opened:
     file: ShardFile
 
-    manifest: object
-    """The hash of the manifest that it was made from."""
+    manifests: set[object]
+    """The hash of the manifest that it was made from; empty if it could not be opened."""
 
     outlines: dict[int, Outline]
     """By the number of the row group."""
@@ -123,21 +123,23 @@ def open_index(folders: Mapping[Path, Sequence[Path]], *, verify: bool, skip_dam
     begin = 0
 
     for folder, paths in folders.items():
-        check_one_manifest(folder, {item.manifest for item in opened[begin : begin + len(paths)]})
+        check_one_manifest(folder, set().union(*(item.manifests for item in opened[begin : begin + len(paths)])))
 
         begin += len(paths)
 
     return _join(opened)
 
 
-def check_one_manifest(folder: Path, manifests: Collection[object]) -> None:
+def check_one_manifest(folder: Path, manifests: Set[object]) -> None:
     """
-    :param manifests: The hashes of the manifests that its shards were made from; ``None`` where it is not known.
+    :param manifests: The hashes of the manifests that its shards were made from.
 
     :raises UserInputError: there are several.
     """
-    if (num := len(set(manifests) - {None})) > 1:
-        raise UserInputError(f"folder {folder} holds shards of {num} different manifests", hint=TOKENIZE_AGAIN)
+    if len(manifests) > 1:
+        raise UserInputError(
+            f"folder {folder} holds shards of {len(manifests)} different manifests", hint=TOKENIZE_AGAIN
+        )
 
 
 def _corpus_of(folder: Path) -> str:
@@ -157,7 +159,7 @@ def _open(path: Path, corpus: str, verify: bool, skip_damaged: bool) -> _Opened:
         if not skip_damaged:
             raise
 
-        return _Opened(ShardFile(path, corpus, None), None, outlines, [ex])
+        return _Opened(ShardFile(path, corpus, None), set(), outlines, [ex])
 
     with closing(reader):
         for idx in range(reader.num_row_groups):
@@ -179,7 +181,7 @@ def _open(path: Path, corpus: str, verify: bool, skip_damaged: bool) -> _Opened:
 
     file = ShardFile(path, corpus, metadata.fingerprint)
 
-    return _Opened(file, metadata.provenance.get("manifest_sha256"), outlines, damage)
+    return _Opened(file, {metadata.provenance.get("manifest_sha256")}, outlines, damage)
 
 
 def _join(opened: Sequence[_Opened]) -> RowIndex:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from codec_s2st.data.shard_format import SIDES, ShardRow
 from codec_s2st.data.shard_reader import ShardReader
-from codec_s2st.data.shards import find_shards
+from codec_s2st.data.shard_rows import SideLabels
+from codec_s2st.data.shards import find_shards, list_shards
 from codec_s2st.errors import UserInputError
 from codec_s2st.tokens.fingerprint import CodecFingerprint
+
+_NUM_THREADS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -88,11 +96,13 @@ def summarise(path: Path, files: Sequence[Path] | None = None) -> ShardSummary:
 
             reasons.update(item.reason for item in reader.metadata.quarantined)
 
-            for group in reader.row_groups():
-                num_rows += len(group)
+            for idx in range(reader.num_row_groups):
+                labels, outline = reader.read_labels(idx), reader.read_outline(idx)
 
-                for row in group.rows():
-                    _add(tallies, row)
+                num_rows += len(labels)
+
+                for name in SIDES:
+                    _add(tallies, name, labels.splits, getattr(labels, name), getattr(outline, name).num_frames)
 
     return ShardSummary(
         path=str(path),
@@ -110,21 +120,28 @@ def summarise(path: Path, files: Sequence[Path] | None = None) -> ShardSummary:
     )
 
 
-def _add(tallies: dict[tuple[str, str, str], _Tally], row: ShardRow) -> None:
-    for name in SIDES:
-        side = getattr(row, name)
-
-        if side.codes is None and side.text is None:
+def _add(
+    tallies: dict[tuple[str, str, str], _Tally],
+    name: str,
+    splits: Sequence[str],
+    side: SideLabels,
+    num_frames: NDArray[np.int32],
+) -> None:
+    """Counts one side of the rows of a row group."""
+    for split, frames, text, lang, speaker in zip(
+        splits, num_frames.tolist(), side.texts, side.langs, side.speakers, strict=True
+    ):
+        if frames == 0 and text is None:
             continue
 
-        tally = tallies.setdefault((row.split, name, side.lang or ""), _Tally())
+        tally = tallies.setdefault((split, name, lang or ""), _Tally())
 
-        tally.spoken += side.codes is not None
-        tally.written += side.text is not None
-        tally.frames += 0 if side.codes is None else len(side.codes)
+        tally.spoken += frames > 0
+        tally.written += text is not None
+        tally.frames += frames
 
-        if side.speaker is not None:
-            tally.speakers.add(side.speaker)
+        if speaker is not None:
+            tally.speakers.add(speaker)
 
 
 def _hours(num_frames: int, codec: CodecFingerprint | None) -> float:
@@ -132,19 +149,25 @@ def _hours(num_frames: int, codec: CodecFingerprint | None) -> float:
 
 
 def find_faults(path: Path) -> Iterator[tuple[Path, UserInputError | None]]:
-    """Reads the shards of ``path``, every page of them, and yields each with what is wrong with it.
+    """Reads the shards of ``path``, every page of them, and yields each with the first thing that is wrong with it.
 
     :raises UserInputError: the folder is not complete, or holds no shards.
     """
-    for file in find_shards(path):
-        try:
-            with closing(ShardReader(file)) as reader:
-                for _ in reader.row_groups():
-                    pass
-        except UserInputError as ex:
-            yield file, ex
-        else:
-            yield file, None
+    files = list_shards(path)
+
+    with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="verify-shards") as pool:
+        yield from zip(files, pool.map(_find_fault, files), strict=True)
+
+
+def _find_fault(file: Path) -> UserInputError | None:
+    try:
+        with closing(ShardReader(file)) as reader:
+            for _ in reader.row_groups():
+                pass
+    except UserInputError as ex:
+        return ex
+
+    return None
 
 
 def find_row(path: Path, id_: str) -> tuple[ShardRow, CodecFingerprint | None]:
@@ -156,10 +179,15 @@ def find_row(path: Path, id_: str) -> tuple[ShardRow, CodecFingerprint | None]:
 
     for file in files:
         with closing(ShardReader(file)) as reader:
-            for group in reader.row_groups():
-                for row in group.rows():
-                    if row.id == id_:
-                        return row, reader.metadata.fingerprint
+            for idx in range(reader.num_row_groups):
+                labels = reader.read_labels(idx)
+
+                if id_ in labels.ids:
+                    place = labels.ids.index(id_)
+
+                    codes = (reader.read_codes(idx, side).of(place) for side in SIDES)
+
+                    return labels.row(place, *codes), reader.metadata.fingerprint
 
             for item in reader.metadata.quarantined:
                 if item.id == id_:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from codec_s2st.data.parquet import write_table
 from codec_s2st.data.shard_format import (
@@ -24,7 +25,11 @@ from codec_s2st.errors import UserInputError
 from codec_s2st.tokens.fingerprint import CodecFingerprint
 
 ROWS_PER_GROUP: Final = 1024
-"""The rows of one row group, the unit in which a shard is read."""
+"""The largest number of rows of a row group, the unit in which a shard is read."""
+
+CODES_PER_GROUP: Final = 1 << 19
+"""About the largest number of codes of one side in a row group. With fewer, the dictionaries of the groups take up what
+packing gains; with more, whoever wants one row reads more than a megabyte for it."""
 
 
 def write_shard(
@@ -91,7 +96,19 @@ def write_shard(
 
     names = [column for column in schema.names if not column.endswith("_codes")]
 
-    write_table(table, path, compression={**dict.fromkeys(names, "zstd"), **leaves}, rows_per_group=ROWS_PER_GROUP)
+    write_table(
+        table,
+        path,
+        compression={**dict.fromkeys(names, "zstd"), **leaves},
+        rows_per_group=_rows_per_group(table),
+    )
+
+
+def _rows_per_group(table: Any) -> int:
+    num_codes = max(pc.sum(pc.list_value_length(table.column(f"{side}_codes"))).as_py() or 0 for side in SIDES)
+
+    # All row groups but the last are of one size: a writer of parquet takes no other wishes.
+    return max(min(ROWS_PER_GROUP, CODES_PER_GROUP * len(table) // max(num_codes, 1)), 1)
 
 
 def _spans(side: Side) -> list[dict[str, object]] | None:

@@ -118,7 +118,7 @@ class ShardSet:
 
     def hold(self, num_bytes: int) -> None:
         """Sets how many bytes of texts and codes are held."""
-        self._held.max_bytes = num_bytes
+        self._held.resize(num_bytes)
 
     def __len__(self) -> int:
         return len(self._index)

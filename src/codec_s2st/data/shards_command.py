@@ -98,9 +98,9 @@ def _verify(path: Path) -> int:
     from rich.progress import track
 
     from codec_s2st.data.shard_summary import find_faults
-    from codec_s2st.data.shards import find_shards
+    from codec_s2st.data.shards import find_shards, list_shards
 
-    num_shards = len(find_shards(path))
+    num_shards = len(list_shards(path))
 
     console = Console(stderr=True)
 
@@ -119,6 +119,9 @@ def _verify(path: Path) -> int:
             f"{num_faults} of {num_shards} shards of {path} are damaged",
             hint="run the same codec-s2st tokenize once more: it makes them anew",
         )
+
+    # Refuses those of two runs.
+    find_shards(path)
 
     print(f"{num_shards} shards are whole")
 

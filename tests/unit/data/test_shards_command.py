@@ -11,7 +11,7 @@ from codec_s2st.cli import main
 from codec_s2st.codecs import load_codec
 from codec_s2st.data.shard_format import Quarantined
 from codec_s2st.data.shards import ShardRow, Side, shard_name, write_shard
-from tests.factories import toy_rows
+from tests.factories import toy_fingerprint, toy_rows
 
 LEFT_OUT = [Quarantined("bad1", "is empty"), Quarantined("bad2", "is empty"), Quarantined("bad3", "is not audio")]
 
@@ -105,6 +105,33 @@ class TestVerify:
         assert all(name in line and "row group 0" in line for name, line in zip(names, lines, strict=False))
 
         assert lines[2].startswith(f"codec-s2st: error: 2 of 2 shards of {tmp_path} are damaged")
+
+    def test_one_without_its_end_does_not_hide_the_others(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        names = sorted(file.name for file in folder.iterdir())
+
+        for name in names:
+            (tmp_path / name).write_bytes((folder / name).read_bytes()[:-7])
+
+        assert main(["shards", "verify", str(tmp_path)]) == 2
+
+        lines = capsys.readouterr().err.splitlines()
+
+        assert len(lines) == 3 and all(name in line for name, line in zip(names, lines, strict=False))
+
+    def test_shards_of_two_manifests_are_refused(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        names = sorted(file.name for file in folder.iterdir())
+
+        (tmp_path / names[0]).write_bytes((folder / names[0]).read_bytes())
+
+        write_shard(tmp_path / names[1], toy_rows(2), toy_fingerprint(), {"manifest_sha256": "another"})
+
+        assert main(["shards", "verify", str(tmp_path)]) == 2
+
+        assert "holds shards of 2 different manifests" in capsys.readouterr().err
 
     def test_a_missing_shard_is_named(self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (tmp_path / shard_name(0, 2)).write_bytes((folder / shard_name(0, 2)).read_bytes())
