@@ -9,6 +9,7 @@ from codec_s2st.models.codec_lm.config import CodecLMConfig
 from codec_s2st.models.codec_lm.depth import DepthTransformer
 from codec_s2st.models.codec_lm.frontend import CodecLMFrontend, StreamEmbedding
 from codec_s2st.models.codec_lm.heads import CodecLMHeads
+from codec_s2st.models.codec_lm.meta import without_fills
 from codec_s2st.models.codec_lm.model import CodecLM
 from codec_s2st.models.codec_lm.splits import check_splits
 from codec_s2st.models.codec_lm.tables import padded_rows
@@ -21,9 +22,14 @@ def create_codec_lm(config: CodecLMConfig) -> CodecLM:
 
     :raises UserInputError: the model cannot be split over the ranks of tensor parallelism.
     """
-    tp_gang = get_current_gangs().tp
+    check_splits(config, get_current_gangs().tp.size)
 
-    check_splits(config, tp_gang.size)
+    with without_fills():
+        return _create_codec_lm(config)
+
+
+def _create_codec_lm(config: CodecLMConfig) -> CodecLM:
+    tp_gang = get_current_gangs().tp
 
     vocabulary = config.make_vocabulary()
 
