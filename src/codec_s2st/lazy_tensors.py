@@ -22,8 +22,18 @@ class LazyTensor(ABC):
         """Returns the tensor, which must not be written to."""
 
     def read_into(self, output: Tensor) -> None:
-        """Writes the tensor into a contiguous one of the same shape and type."""
+        """Writes the tensor into a contiguous one of the same shape, in whose type the numbers are then."""
         output.copy_(self.read())
+
+    def map(self, num_rows: int | None = None) -> Tensor | None:
+        """Returns the tensor as pages of its file, which are read when they are used, or ``None`` if it has none.
+
+        It belongs to the caller, who may write to it; the file stays as it is, and must (see
+        :mod:`codec_s2st.mapped_memory`).
+
+        :param num_rows: At least as many as the tensor has; what is in the rows that it does not have is left open.
+        """
+        return None
 
     @property
     def where(self) -> str:

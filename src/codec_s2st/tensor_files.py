@@ -1,6 +1,6 @@
-"""Tensors in safetensors files, read one by one into memory of the caller's, and written in parts.
+"""Tensors in safetensors files, read or mapped one by one into memory of the caller's, and written in parts.
 
-safetensors' own reader maps files into memory, where all that was read counts as used until the file is closed.
+safetensors' own reader maps whole files, where all that was read counts as used until the file is closed.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Final, final
 
@@ -17,6 +18,7 @@ from typing_extensions import override
 
 from codec_s2st.errors import UserInputError
 from codec_s2st.lazy_tensors import LazyTensor
+from codec_s2st.mapped_memory import map_file
 
 _DTYPES: Final = {
     "F64": torch.float64,
@@ -60,10 +62,17 @@ class StoredTensor(LazyTensor):
 
     @override
     def read_into(self, output: Tensor) -> None:
-        if tuple(output.shape) != self.shape or output.dtype != self.dtype or not output.is_contiguous():
-            raise ValueError("`output` must be contiguous and of the stored shape and type.")
+        if tuple(output.shape) != self.shape or not output.is_contiguous():
+            raise ValueError("`output` must be contiguous and of the stored shape.")
 
         if not output.numel():
+            return
+
+        if output.dtype != self.dtype:
+            mapped = self.map()
+
+            output.detach().copy_(self.read() if mapped is None else mapped)
+
             return
 
         buffer = output.detach().view(-1).view(torch.uint8).numpy().data
@@ -76,9 +85,29 @@ class StoredTensor(LazyTensor):
                 num_read = fp.readinto(buffer)
 
                 if not num_read:
-                    raise UserInputError(f"{self.file} ends before its tensors do", hint="fetch it again")
+                    raise self._cut_short()
 
                 buffer = buffer[num_read:]
+
+    @override
+    def map(self, num_rows: int | None = None) -> Tensor | None:
+        num_rows = self.shape[0] if num_rows is None and self.shape else num_rows
+
+        # Numbers stand at multiples of their size; a file need not hold to it.
+        if not self.num_bytes or self.offset % self.dtype.itemsize:
+            return None
+
+        shape = (num_rows, *self.shape[1:]) if num_rows is not None else self.shape
+
+        room = prod(shape) * self.dtype.itemsize - self.num_bytes
+
+        try:
+            return map_file(self.file, self.offset, self.num_bytes, room=room).view(self.dtype).view(shape)
+        except EOFError:
+            raise self._cut_short() from None
+
+    def _cut_short(self) -> UserInputError:
+        return UserInputError(f"{self.file} ends before its tensors do", hint="fetch it again")
 
     @property
     @override
@@ -130,6 +159,15 @@ def _not_safetensors(file: Path) -> UserInputError:
         f"{file} is not a safetensors file, or is cut short",
         hint="fetch it again; with git, `git lfs pull` replaces the pointers by the files",
     )
+
+
+def has_tensors(path: Path) -> bool:
+    """Whether :func:`read_headers` is to read a path: a safetensors file, or a folder with such files."""
+    if path.is_dir():
+        # The checkpoint of a training, in fairseq2's own format, may have any files beside it.
+        return not path.joinpath("pp_00").exists() and any(path.glob("*.safetensors"))
+
+    return path.suffix == ".safetensors" and path.is_file()
 
 
 def read_headers(path: Path) -> dict[str, StoredTensor]:

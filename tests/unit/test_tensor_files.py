@@ -45,10 +45,55 @@ class TestReading:
 
             assert torch.equal(output, tensor)
 
-    def test_other_shape_or_type_of_the_output_is_refused(self, file: Path) -> None:
+            output = torch.ones_like(tensor, dtype=torch.float64)
+
+            stored[name].read_into(output)
+
+            assert torch.equal(output, tensor.double())
+
+    def test_mapped_tensors_are_those_of_the_library(self, file: Path) -> None:
+        content = file.read_bytes()
+
+        for name, tensor in read_headers(file).items():
+            mapped = tensor.map()
+
+            if name == "empty":
+                assert mapped is None
+
+                continue
+
+            assert mapped is not None and mapped.shape == TENSORS[name].shape and torch.equal(mapped, TENSORS[name])
+
+            mapped.zero_()
+
+        # Further rows are memory, and what stands behind the tensor in the file is no part of them.
+        table = read_header(file)["f32"].map(num_rows=5000)
+
+        assert table is not None and table.shape == (5000, 4)
+
+        table[3:] = 5.0
+
+        assert torch.equal(table[:3], TENSORS["f32"]) and bool((table[3:] == 5.0).all())
+
+        assert file.read_bytes() == content
+
+    def test_tensor_at_an_odd_place_is_not_mapped(self, tmp_path: Path) -> None:
+        file = tmp_path / "model.safetensors"
+
+        header = b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}} '
+
+        assert (8 + len(header)) % 4
+
+        file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+
+        stored = read_header(file)["a"]
+
+        assert stored.map() is None and torch.equal(stored.read(), torch.zeros(2))
+
+    def test_other_shape_of_the_output_is_refused(self, file: Path) -> None:
         stored = read_header(file)["f32"]
 
-        for output in (torch.zeros(4, 3), torch.zeros(3, 4).half(), torch.zeros(4, 3).T):
+        for output in (torch.zeros(4, 3), torch.zeros(4, 3).T):
             with pytest.raises(ValueError, match="`output` must be"):
                 stored.read_into(output)
 
@@ -68,6 +113,9 @@ class TestReading:
 
         with pytest.raises(UserInputError, match=r"model.safetensors ends before its tensors do"):
             last.read()
+
+        with pytest.raises(UserInputError, match=r"model.safetensors ends before its tensors do"):
+            last.map()
 
     @pytest.mark.parametrize(
         "header",

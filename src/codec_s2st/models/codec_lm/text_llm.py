@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from codec_s2st.errors import UserInputError
 from codec_s2st.lazy_tensors import LazyTensor
 from codec_s2st.models.codec_lm.backbones import BackboneConfig, backbone_of, names, read_config
 from codec_s2st.models.codec_lm.backbones.config_json import ConfigJson
+from codec_s2st.models.codec_lm.meta import without_fills
 from codec_s2st.tensor_files import read_headers
 
 CONFIG_FILE: Final = "config.json"
@@ -104,9 +106,9 @@ def text_llm_shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
     """Returns the shape of every parameter of a textual LLM, by our names."""
     gangs = create_fake_gangs(torch.device("cpu"))
 
-    # The whole model's, whatever part of it this process will have. Layers are alike, and building all of them takes a
-    # second even on the meta device.
-    with torch.device("meta"), set_gangs(gangs, meta=True):
+    # The whole model's, whatever part of it this process will have. Layers are alike, and building all of them takes
+    # time even on the meta device.
+    with torch.device("meta"), without_fills(), set_gangs(gangs, meta=True):
         decoder = backbone_of(config).create_decoder(replace(config, num_layers=1))
 
     table = (config.vocab_size, config.model_dim)
@@ -170,26 +172,43 @@ class _Converted(LazyTensor):
         return self.source.where
 
     @override
+    def read(self) -> Tensor:
+        return self.convert(self.source.read())
+
+    @override
     def read_into(self, output: Tensor) -> None:
-        # Tables are as they are, and too large to be read twice.
-        if self.name in (names.EMBED, names.HEAD):
-            self.source.read_into(output)
-        else:
-            super().read_into(output)
+        # Most tensors are as they are, and then need no second memory.
+        self.source.read_into(output)
+
+        converted = self.convert(output)
+
+        if converted is not output:
+            output.copy_(converted)
+
+    @override
+    def map(self, num_rows: int | None = None) -> Tensor | None:
+        # Rows of tables alone are asked for, and those are as they are.
+        mapped = self.source.map(num_rows)
+
+        return None if mapped is None else self.convert(mapped)
+
+    @abstractmethod
+    def convert(self, weight: Tensor) -> Tensor:
+        """Returns ``weight`` itself, if it is stored here as it is there."""
 
 
 @final
 class _FromHuggingFace(_Converted):
     @override
-    def read(self) -> Tensor:
-        return backbone_of(self.config).from_hugging_face(self.name, self.source.read(), self.config)
+    def convert(self, weight: Tensor) -> Tensor:
+        return backbone_of(self.config).from_hugging_face(self.name, weight, self.config)
 
 
 @final
 class _ToHuggingFace(_Converted):
     @override
-    def read(self) -> Tensor:
-        return backbone_of(self.config).to_hugging_face(self.name, self.source.read(), self.config)
+    def convert(self, weight: Tensor) -> Tensor:
+        return backbone_of(self.config).to_hugging_face(self.name, weight, self.config)
 
 
 def _and_more(names: list[str]) -> str:

@@ -113,34 +113,54 @@ class _GrownTable(LazyTensor):
 
     @override
     def read(self) -> Tensor:
-        config = self._config
-
         table = torch.empty(self.shape, dtype=self.dtype)
 
-        old_rows = table[:0]
+        self.read_into(table)
 
+        return table
+
+    @override
+    def read_into(self, output: Tensor) -> None:
         if self._keep_text:
-            old_rows = table[: self._text.shape[0]]
+            self._text.read_into(output[: self._text.shape[0]])
 
-            self._text.read_into(old_rows)
-        elif config.new_rows_init == "old_rows":
-            old_rows = self._text.read()
+        self._fill_other_rows(output)
 
-        generator = torch.Generator().manual_seed(len(_TABLES) * config.new_rows_seed + self._idx)
+    @override
+    def map(self, num_rows: int | None = None) -> Tensor | None:
+        if num_rows is not None or not self._keep_text:
+            return None
+
+        table = self._text.map(self.shape[0])
+
+        if table is not None:
+            self._fill_other_rows(table)
+
+        return table
+
+    def _fill_other_rows(self, table: Tensor) -> None:
+        config = self._config
 
         begin = self._text.shape[0] if self._keep_text else 0
 
-        new_rows = draw_new_rows(
+        old_rows = table[:begin]
+
+        if not self._keep_text and config.new_rows_init == "old_rows":
+            # Some of them are looked at.
+            mapped = self._text.map()
+
+            old_rows = self._text.read() if mapped is None else mapped
+
+        generator = torch.Generator().manual_seed(len(_TABLES) * config.new_rows_seed + self._idx)
+
+        draw_new_rows(
+            table[begin : self._num_rows],
             old_rows,
-            self._num_rows - begin,
             config.new_rows_init,
             config.new_rows_std,
             config.new_rows_scale,
             generator,
+            precision=self.dtype,
         )
 
-        table[begin : self._num_rows] = new_rows.to(self.dtype)
-
         table[self._num_rows :] = 0.0
-
-        return table

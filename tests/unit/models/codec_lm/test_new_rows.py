@@ -82,10 +82,28 @@ def test_covariance_is_the_old_rows_and_not_a_diagonal() -> None:
     # Both columns are the same number, around (3, -2).
     old = torch.randn((20_000, 1), generator=generator).repeat(1, 2) + torch.tensor([3.0, -2.0])
 
-    new = draw_new_rows(old, 10_000, "old_rows", STD, 1.0, generator)
+    new = torch.empty(10_000, 2)
+
+    draw_new_rows(new, old, "old_rows", STD, 1.0, generator, precision=torch.float32)
 
     torch.testing.assert_close(new.mean(dim=0), torch.tensor([3.0, -2.0]), rtol=0, atol=0.05)
     torch.testing.assert_close(new.T.cov(), torch.ones(2, 2), rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("num_rows", [0, 3, 5, 4681, 10_001, 30_000])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_drawn_in_blocks_are_those_of_a_single_draw(num_rows: int, dtype: torch.dtype) -> None:
+    rows = torch.empty((num_rows, 7), dtype=dtype)
+
+    for precision in (torch.float32, torch.bfloat16):
+        one, two = (torch.Generator().manual_seed(5) for _ in range(2))
+
+        draw_new_rows(rows, rows[:0], "normal", STD, 1.0, one, precision=precision)
+
+        assert torch.equal(rows, (torch.randn((num_rows, 7), generator=two) * STD).to(precision).to(dtype))
+
+        # Nor do they differ in what they take.
+        assert torch.equal(torch.randn(20, generator=one), torch.randn(20, generator=two))
 
 
 @pytest.mark.parametrize("init", ["normal", "old_rows"])

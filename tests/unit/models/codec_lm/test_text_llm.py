@@ -212,10 +212,10 @@ class TestWeights:
         with pytest.raises(UserInputError, match=r"neither a codec_lm model nor a textual LLM"):
             convert_codec_lm_state_dict({"weight": torch.zeros(2)}, CodecLMConfig())
 
-    def test_fairseq2s_own_loader_is_checked_too(self, llms: Callable[[str], Path]) -> None:
+    def test_folder_itself_is_checked_too(self, llms: Callable[[str], Path]) -> None:
         config = CodecLMConfig(decoder=read_text_llm(llms("llama3"))[0])
 
         config.decoder.num_layers = 2
 
-        with pytest.raises(UserInputError, match=r"the checkpoint holds `model.layers.2.\S+` and 8 more"):
+        with pytest.raises(UserInputError, match=r"model.safetensors holds `model.layers.2.\S+` and 8 more"):
             get_codec_lm_hub().load_custom_model(llms("llama3"), config)

@@ -147,13 +147,70 @@ def test_folder_of_several_files_is_read(tmp_path: Path, shape: str) -> None:
 
 
 @pytest.mark.parametrize("path", [lambda folder: folder, lambda folder: folder / "model.safetensors"])
-def test_fairseq2s_own_loader_gives_the_same(some_llm: Path, path: object) -> None:
+def test_folder_and_file_give_the_same(some_llm: Path, path: object) -> None:
     state = load(some_llm).state_dict()
 
     model = get_codec_lm_hub().load_custom_model(path(some_llm), make_config(some_llm))  # type: ignore[operator]
 
     for key, value in model.state_dict().items():
         assert torch.equal(value, state[key]), key
+
+
+@pytest.mark.parametrize("init", ["normal", "old_rows"])
+@pytest.mark.parametrize("heads", ["parallel", "depth"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_mapped_weights_are_the_same(some_llm: Path, init: str, heads: str, dtype: torch.dtype) -> None:
+    config = make_config(some_llm)
+
+    config.new_rows_init, config.heads, config.rows_multiple_of = init, heads, 32  # type: ignore[assignment]
+
+    hub, path = get_codec_lm_hub(), lazy_checkpoint_path(some_llm)
+
+    state = hub.load_custom_model(path, config, dtype=dtype).state_dict()
+
+    mapped = hub.load_custom_model(path, config, dtype=dtype, mmap=True).state_dict()
+
+    assert list(mapped) == list(state)
+
+    for key, value in state.items():
+        assert value.dtype == dtype and mapped[key].dtype == dtype and torch.equal(mapped[key], value), key
+
+
+def test_training_mapped_weights_leaves_the_file_as_it_is(some_llm: Path) -> None:
+    content = (some_llm / "model.safetensors").read_bytes()
+
+    hub, path, config = get_codec_lm_hub(), lazy_checkpoint_path(some_llm), make_config(some_llm)
+
+    states = []
+
+    for mmap in (False, True):
+        model = hub.load_custom_model(path, config, mmap=mmap)
+
+        before = model.decoder.layers[0].ffn.inner_proj.weight.clone()
+
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+
+        steps = torch.full((2, 9, model.vocabulary.num_streams), model.vocabulary.pad)
+
+        steps[..., 0] = random_ids(2, 9)
+
+        for _ in range(2):
+            loss = model(steps, loss_mask=steps != model.vocabulary.pad).loss
+
+            assert loss is not None
+
+            loss.total.backward()
+
+            optimizer.step()
+
+        assert not torch.equal(model.decoder.layers[0].ffn.inner_proj.weight, before)
+
+        states.append(model.state_dict())
+
+    for key, value in states[0].items():
+        torch.testing.assert_close(states[1][key], value, msg=key)
+
+    assert (some_llm / "model.safetensors").read_bytes() == content
 
 
 def test_one_stream_has_no_further_head(some_llm: Path) -> None:
