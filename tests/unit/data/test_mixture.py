@@ -142,6 +142,36 @@ class TestMixture:
 
         np.testing.assert_allclose(mixture.shares, [0.8, 0.2])
 
+    def test_corpora_weights_temperature_and_caps_together(self, both: ShardSet) -> None:
+        entries = [
+            MixtureEntry(task="s2st", corpus="one", weight=8.0, max_examples=5),
+            MixtureEntry(task="s2st", corpus="two", weight=4.0),
+            MixtureEntry(task="asr", weight=1.0, max_examples=7),
+        ]
+
+        sources = [TaskSource.select(entry, both, ["train"]) for entry in entries]
+
+        mixture = Mixture(sources, [entry.weight for entry in entries], 3, temperature=2.0)
+
+        expected = np.sqrt([8.0, 4.0, 1.0]) / np.sqrt([8.0, 4.0, 1.0]).sum()
+
+        np.testing.assert_allclose(mixture.shares, expected)
+
+        examples = draw_all(mixture, 24, 500)
+
+        counts = np.bincount([source for source, _ in examples], minlength=3)
+
+        # 13.8 is exceeded once in a thousand seeds by chance.
+        assert ((counts - 12_000 * expected) ** 2 / (12_000 * expected)).sum() < 13.8
+
+        # Within a source, each of the rows that its cap has left, as often as each other.
+        for source, size in enumerate((5, 12, 7)):
+            seen = Counter(sources[source].example(i).id for other, i in examples if other == source)
+
+            assert len(sources[source]) == size == len(seen)
+
+            assert max(seen.values()) - min(seen.values()) <= 1
+
     def test_every_epoch_covers_every_row_once(self, shards: ShardSet) -> None:
         mixture = make_mixture(shards, ["s2st", "asr"], [1.0, 2.0])
 

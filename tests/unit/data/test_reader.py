@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from codec_s2st.errors import UserInputError
 from codec_s2st.tokens.delay import parse_pattern
 from codec_s2st.tokens.sequence import SequenceBuilder, TokenSequence
 from codec_s2st.tokens.vocabulary import Vocabulary
-from tests.factories import encode_letters, open_toy_shards, toy_rows
+from tests.factories import encode_letters, open_toy_shards, toy_rows, write_toy_shards
 
 BLOCK_SIZE = 24
 
@@ -158,6 +159,62 @@ class TestBatches:
         reader.load_state_dict({"block": block, "batch": 0, "drawn": [7 * block]})
 
         return block_of(reader, block)
+
+
+class TestEpochs:
+    """No example is lost, and none is seen twice before all others were seen."""
+
+    @pytest.mark.parametrize("packed", [False, True])
+    @pytest.mark.parametrize("shuffle_bytes", [3_000, 1 << 30])
+    def test_rows_of_a_source_are_seen_equally_often(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffle_bytes: int, packed: bool
+    ) -> None:
+        """Through windows, blocks and batches, on one rank, then three, then two."""
+        monkeypatch.setattr("codec_s2st.data.shard_writer.ROWS_PER_GROUP", 4)
+
+        folders = [write_toy_shards(tmp_path / name, toy_rows(num)) for name, num in (("one", 50), ("two", 30))]
+
+        shards = ShardSet.open(folders, codec=None)
+
+        entries = [MixtureEntry(corpus="one"), MixtureEntry(task="asr", corpus="two", max_examples=21)]
+
+        sources = [TaskSource.select(entry, shards, ["train"]) for entry in entries]
+
+        mixture = Mixture(sources, [2.0, 1.0], 1, shuffle_bytes=shuffle_bytes)
+
+        state: dict[str, object] = {}
+
+        seen: Counter[tuple[str, str]] = Counter()
+
+        for world_size in (1, 3, 2, 3, 1):
+            ranks = [
+                MixtureReader(mixture, make_maker(packed=packed), block_size=16, rank=rank, world_size=world_size)
+                for rank in range(world_size)
+            ]
+
+            for rank in ranks if state else ():
+                rank.load_state_dict(state)
+
+            for _ in range(20):
+                batches = [batch for rank in ranks for batch in next(rank)]
+
+                seen.update(pair for batch in batches for pair in key(batch))
+
+                state = ranks[0].state_dict()
+
+        # The rest of the block, whose examples are counted as drawn when it ends.
+        last = MixtureReader(mixture, make_maker(packed=packed), block_size=16)
+
+        last.load_state_dict(state)
+
+        seen.update(pair for batch in block_of(last, state["block"]) for pair in key(batch))  # type: ignore[arg-type]
+
+        for name, size, num_drawn in zip(("s2st", "asr"), (50, 21), last.state_dict()["drawn"], strict=True):  # type: ignore[call-overload]
+            counts = [count for (task, _), count in seen.items() if task == name]
+
+            assert len(counts) == size and sum(counts) == num_drawn > 3 * size
+
+            assert max(counts) - min(counts) <= 1
 
 
 class TestState:
