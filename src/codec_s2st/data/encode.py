@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from codec_s2st.codecs.audio import read_audio
+from codec_s2st.audio_segments import parse_segment
+from codec_s2st.codecs.chunks import encode_in_chunks
 from codec_s2st.codecs.codec import Codec
-from codec_s2st.data.files import read_retrying
+from codec_s2st.data.loading import WHOLE_SECONDS, AudioSettings, LoadedAudio, load_audio
 from codec_s2st.data.manifest import SIDES, ManifestRow, resolve_audio
-from codec_s2st.data.shard_format import Codes, Quarantined, ShardRow, Side
+from codec_s2st.data.shard_format import Codes, Quarantined, ShardRow, Side, code_type
+from codec_s2st.data.storage import StorageWatch
 from codec_s2st.errors import CodecS2STError, UserInputError
+
+MAX_WHOLE_SECONDS: Final = 300.0
+"""The longest recording that is encoded at once, by a codec that cannot do it in pieces."""
 
 # How many rows are read ahead of the encoder, for each thread that reads.
 _NUM_ROWS_AHEAD: Final = 4
@@ -38,25 +43,44 @@ class Encoded:
 class RowEncoder:
     """Turns rows of a manifest into rows of a shard. Audio is read by threads, ahead of the encoder.
 
-    Utterances are encoded one by one: in a batch of several, their codes would depend on their neighbours.
+    Utterances are encoded one by one: in a batch of several, their codes would depend on their neighbours. One that is
+    longer than a minute is read and encoded in pieces, so that memory is bounded.
     """
 
-    def __init__(self, manifest: Path, codec: Codec | None, *, max_seconds: float, num_readers: int) -> None:
+    def __init__(self, manifest: Path, codec: Codec | None, settings: AudioSettings, *, num_readers: int) -> None:
         """
         :param manifest: the manifest's file.
         :param codec: may be ``None`` if no row has audio.
-        :param max_seconds: longer utterances are quarantined.
         :param num_readers: the number of threads that read audio.
+        :raises UserInputError: the codec cannot encode utterances as long as the settings allow.
         """
         self._manifest = manifest
         self._codec = codec
-        self._max_seconds = max_seconds
+        self._settings = settings
         self._num_readers = num_readers
 
         self._device = torch.device("cpu")
 
-        if codec is not None:
-            self._device = next((tensor.device for tensor in chain(codec.parameters(), codec.buffers())), self._device)
+        self._whole_seconds = WHOLE_SECONDS
+
+        self.storage = StorageWatch()
+
+        if codec is None:
+            return
+
+        self._device = next((tensor.device for tensor in chain(codec.parameters(), codec.buffers())), self._device)
+
+        self._dtype = code_type(codec.spec.codebook_sizes).to_pandas_dtype()
+
+        if codec.encoder_context is None:
+            self._whole_seconds = MAX_WHOLE_SECONDS
+
+            if settings.max_seconds > MAX_WHOLE_SECONDS:
+                raise UserInputError(
+                    f"max_seconds is {settings.max_seconds:g}, but the codec '{codec.fingerprint.name}' sees a "
+                    f"recording as a whole, of which at most {MAX_WHOLE_SECONDS:g} seconds fit into memory",
+                    hint=f"set max_seconds={MAX_WHOLE_SECONDS:g}, and cut the recordings by stretches: FILE#t=0,300",
+                )
 
     def encode(self, rows: Iterable[ManifestRow]) -> Iterator[Encoded]:
         """Yields what became of ``rows``, in their order.
@@ -65,11 +89,11 @@ class RowEncoder:
         :raises CodecS2STError: the machine failed: storage that cannot be read, memory that ran out.
         """
         with ThreadPoolExecutor(self._num_readers, thread_name_prefix="read-audio") as pool:
-            pending: deque[tuple[ManifestRow, Future[dict[str, Tensor] | Quarantined]]] = deque()
+            pending: deque[tuple[ManifestRow, Future[dict[str, LoadedAudio] | Quarantined]]] = deque()
 
             try:
                 for row in rows:
-                    pending.append((row, pool.submit(self._read, row)))
+                    pending.append((row, pool.submit(self._load, row)))
 
                     if len(pending) >= self._num_readers * _NUM_ROWS_AHEAD:
                         yield self._encode(*pending.popleft())
@@ -80,12 +104,12 @@ class RowEncoder:
                 for _, future in pending:
                     future.cancel()
 
-    def _read(self, row: ManifestRow) -> dict[str, Tensor] | Quarantined:
-        """Returns the waves ``[1, N]`` of the sides that have audio, or why they cannot be had."""
-        waves: dict[str, Tensor] = {}
+    def _load(self, row: ManifestRow) -> dict[str, LoadedAudio] | Quarantined:
+        """Returns the recordings of the sides that have audio, or why they cannot be had."""
+        loaded: dict[str, LoadedAudio] = {}
 
-        for side in SIDES:
-            audio: str | None = getattr(row, f"{side}_audio")
+        for name in SIDES:
+            audio: str | None = getattr(row, f"{name}_audio")
 
             if audio is None:
                 continue
@@ -94,36 +118,30 @@ class RowEncoder:
                 raise UserInputError(f"row '{row.id}' of manifest {self._manifest} has audio, but no codec was given")
 
             try:
-                path = resolve_audio(self._manifest, audio)
-
-                waves[side] = self._read_wave(path, self._codec)
-
-                # Sums of samples that are finite, and far too large, are not.
-                if not bool(waves[side].isfinite().all()):
-                    raise UserInputError(f"audio file '{path}' holds samples that are too large")
+                loaded[name] = self._load_side(name, resolve_audio(self._manifest, audio), self._codec)
             except UserInputError as ex:
-                return Quarantined(row.id, f"{side}_audio: {ex.message}")
+                return Quarantined(row.id, f"{name}_audio: {ex.message}")
 
-        return waves
+        return loaded
 
-    def _read_wave(self, path: Path, codec: Codec) -> Tensor:
-        def read() -> Tensor:
-            try:
-                return read_audio(path, sample_rate=codec.spec.sample_rate, max_seconds=self._max_seconds)
-            except UserInputError as ex:
-                # A file system that fails must not fill the quarantine: it is tried again, and then ends the run.
-                if isinstance(ex.__cause__, OSError):
-                    raise ex.__cause__ from None
+    def _load_side(self, name: str, path: Path, codec: Codec) -> LoadedAudio:
+        def load() -> LoadedAudio:
+            return load_audio(
+                path, self._settings, sample_rate=codec.spec.sample_rate, whole_seconds=self._whole_seconds
+            )
 
-                raise
+        audio = self.storage.read(name, parse_segment(path).path, load)
 
-        return read_retrying(path, read)
+        if audio.wave is not None:
+            _check_finite(path, audio.wave)
 
-    def _encode(self, row: ManifestRow, future: Future[dict[str, Tensor] | Quarantined]) -> Encoded:
-        waves = future.result()
+        return audio
 
-        if isinstance(waves, Quarantined):
-            return Encoded(waves)
+    def _encode(self, row: ManifestRow, future: Future[dict[str, LoadedAudio] | Quarantined]) -> Encoded:
+        loaded = future.result()
+
+        if isinstance(loaded, Quarantined):
+            return Encoded(loaded)
 
         seconds = 0.0
 
@@ -132,27 +150,69 @@ class RowEncoder:
         for name in SIDES:
             codes: Codes | None = None
 
-            if name in waves and self._codec is not None:
-                codes = self._encode_wave(row, waves[name], self._codec)
+            audio = loaded.get(name)
 
-                seconds += waves[name].size(-1) / self._codec.spec.sample_rate
+            if audio is not None and self._codec is not None:
+                try:
+                    codes, num_samples = self._encode_side(row, name, audio, self._codec)
+                except UserInputError as ex:
+                    return Encoded(Quarantined(row.id, f"{name}_audio: {ex.message}"), seconds)
+
+                seconds += num_samples / self._codec.spec.sample_rate
 
             text, lang, speaker = (getattr(row, f"{name}_{field}") for field in ("text", "lang", "speaker"))
 
-            sides[name] = Side(codes, text, lang, speaker)
+            sides[name] = Side(codes, text, lang, speaker, trimmed=None if audio is None else audio.trimmed)
 
         return Encoded(ShardRow(row.id, row.split, sides["source"], sides["target"]), seconds)
 
-    def _encode_wave(self, row: ManifestRow, wave: Tensor, codec: Codec) -> Codes:
-        try:
-            # [1, N] -> [1, 1, N] -> [1, Q, T]
-            codes = codec.encode(wave.unsqueeze(0).to(self._device))
-        except torch.OutOfMemoryError:
-            seconds = wave.size(-1) / codec.spec.sample_rate
+    def _encode_side(self, row: ManifestRow, name: str, audio: LoadedAudio, codec: Codec) -> tuple[Codes, int]:
+        """Returns the codes [T, Q] of a recording, and the number of its samples."""
+        wave, blocks = audio.wave, audio.blocks
 
+        try:
+            if wave is not None:
+                # [1, N] -> [1, 1, N] -> [1, Q, T]
+                return self._to_numpy(codec.encode(wave[None].to(self._device))), wave.size(-1)
+
+            assert blocks is not None
+
+            path = resolve_audio(self._manifest, getattr(row, f"{name}_audio"))
+
+            # Storage that fails amid a long recording is asked again, from its begin.
+            return self.storage.read(name, parse_segment(path).path, lambda: self._encode_blocks(path, blocks, codec))
+        except torch.OutOfMemoryError:
             raise CodecS2STError(
-                f"memory ran out while utterance '{row.id}' of {seconds:.1f} s was encoded", hint="lower max_seconds"
+                f"memory ran out while utterance '{row.id}' was encoded", hint="lower max_seconds"
             ) from None
 
+    def _encode_blocks(self, path: Path, blocks: Callable[[], Iterator[Tensor]], codec: Codec) -> tuple[Codes, int]:
+        num_samples = 0
+
+        def read() -> Iterator[Tensor]:
+            nonlocal num_samples
+
+            for block in blocks():
+                _check_finite(path, block)
+
+                num_samples += block.size(-1)
+
+                yield block.to(self._device)
+
+        chunk_frames = round(WHOLE_SECONDS * codec.spec.frame_rate)
+
+        chunks = [self._to_numpy(chunk) for chunk in encode_in_chunks(codec, read(), chunk_frames=chunk_frames)]
+
+        return cast("Codes", np.concatenate(chunks)), num_samples
+
+    def _to_numpy(self, codes: Tensor) -> Codes:
         # [1, Q, T] -> [T, Q]
-        return codes.squeeze(0).t().contiguous().cpu().numpy().astype(np.int32)
+        found: Codes = codes.squeeze(0).t().contiguous().cpu().numpy().astype(self._dtype)
+
+        return found
+
+
+def _check_finite(path: Path, wave: Tensor) -> None:
+    # Sums of samples that are finite, and far too large, are not.
+    if not bool(wave.isfinite().all()):
+        raise UserInputError(f"audio file '{path}' holds samples that are too large")

@@ -17,7 +17,7 @@ from codec_s2st.errors import CodecS2STError, UserInputError
 T = TypeVar("T")
 
 # What the user can mend by another path or other rights; everything else is the machine's fault.
-_USER_ERRNOS: Final = frozenset(
+USER_ERRNOS: Final = frozenset(
     {
         errno.ENOENT,
         errno.ENOTDIR,
@@ -30,7 +30,12 @@ _USER_ERRNOS: Final = frozenset(
     }
 )
 
-_RETRY_DELAYS: Final = (0.1, 0.5, 2.0)
+NO_LOCKS_ERRNOS: Final = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS})
+"""Some shared file systems know no locks: there, nothing stops two runs in one folder."""
+
+RETRY_DELAYS: Final = (0.5, 2.0, 8.0, 30.0)
+"""Seconds to wait before storage that failed is asked again: servers of shared file systems take half a minute to be
+replaced."""
 
 
 def temporary_path(path: Path) -> Path:
@@ -77,17 +82,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """
     path = folder / ".lock"
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise UserInputError(f"{folder} cannot be written: it is a file, not a folder") from None
-    except OSError as ex:
-        raise write_error(folder, ex) from None
-
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as ex:
-        raise write_error(path, ex) from None
+    fd = open_lock(path)
 
     try:
         try:
@@ -95,8 +90,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise UserInputError(f"another run is writing to {folder}", hint="wait for it, or choose another") from None
         except OSError as ex:
-            # Some shared file systems know no locks.
-            if ex.errno not in (errno.ENOLCK, errno.ENOTSUP):
+            if ex.errno not in NO_LOCKS_ERRNOS:
                 raise write_error(path, ex) from None
 
         yield
@@ -104,11 +98,29 @@ def folder_lock(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
+def open_lock(path: Path) -> int:
+    """Opens a lock file, and makes it and its folder if need be; returns its descriptor.
+
+    :raises UserInputError: it cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserInputError(f"{path.parent} cannot be written: it is a file, not a folder") from None
+    except OSError as ex:
+        raise write_error(path.parent, ex) from None
+
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as ex:
+        raise write_error(path, ex) from None
+
+
 def write_error(path: Path, ex: OSError) -> CodecS2STError:
     """Returns the error for a failed write of ``path``."""
     reason = ex.strerror or str(ex)
 
-    if ex.errno in _USER_ERRNOS:
+    if ex.errno in USER_ERRNOS:
         return UserInputError(f"{path} cannot be written: {reason}")
 
     return CodecS2STError(f"{path} cannot be written: {reason}")
@@ -120,7 +132,7 @@ def read_retrying(path: Path, read: Callable[[], T]) -> T:
     :raises UserInputError: ``path`` does not exist or must not be read.
     :raises CodecS2STError: the file system failed every time.
     """
-    for delay in (*_RETRY_DELAYS, None):
+    for delay in (*RETRY_DELAYS, None):
         try:
             return read()
         except OSError as ex:
@@ -128,11 +140,11 @@ def read_retrying(path: Path, read: Callable[[], T]) -> T:
             if ex.errno is None:
                 raise
 
-            if ex.errno in _USER_ERRNOS:
+            if ex.errno in USER_ERRNOS:
                 raise UserInputError(f"{path} cannot be read: {os.strerror(ex.errno)}") from None
 
             if delay is None:
-                tries = len(_RETRY_DELAYS) + 1
+                tries = len(RETRY_DELAYS) + 1
 
                 raise CodecS2STError(f"{path} cannot be read after {tries} tries: {os.strerror(ex.errno)}") from None
 

@@ -29,6 +29,9 @@ STRING_FIELDS: Final = ("text", "lang", "speaker")
 
 ALIGNMENT_COLUMNS: Final = tuple(f"{side}_alignment" for side in SIDES)
 
+MAX_SHARDS: Final = 99_999
+"""As many have a name of five digits."""
+
 TRIM_ENDS: Final = ("begin", "end")
 
 _SHARD_NAME: Final = re.compile(r"shard-(\d{5})-of-(\d{5})\.parquet")

@@ -42,7 +42,7 @@ class TestAtomicPath:
 
 class TestReadRetrying:
     def test_hiccup_is_survived(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(files, "_RETRY_DELAYS", (0.0, 0.0))
+        monkeypatch.setattr(files, "RETRY_DELAYS", (0.0, 0.0))
 
         failures = [OSError(errno.EIO, "I/O"), OSError(errno.ESTALE, "stale")]
 
@@ -55,7 +55,7 @@ class TestReadRetrying:
         assert read_retrying(Path("x"), read) == "read"
 
     def test_lasting_failure_is_the_machines_fault(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(files, "_RETRY_DELAYS", (0.0, 0.0))
+        monkeypatch.setattr(files, "RETRY_DELAYS", (0.0, 0.0))
 
         calls = []
 

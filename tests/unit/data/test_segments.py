@@ -13,6 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from codec_s2st.codecs.codec import Codec
+from codec_s2st.data.loading import AudioSettings
 from codec_s2st.data.manifest import ManifestRow, manifest_frame, write_manifest
 from codec_s2st.data.shards import ShardSet
 from codec_s2st.data.tokenize import tokenize_manifest
@@ -89,7 +90,7 @@ def test_codes_are_those_of_the_file_cut_out(manifest: Path, tmp_path: Path) -> 
 
 
 def test_the_limit_is_that_of_the_stretch(manifest: Path, tmp_path: Path) -> None:
-    summary = tokenize_manifest(manifest, tmp_path / "tokens", PeakCodec(), max_seconds=1.2)
+    summary = tokenize_manifest(manifest, tmp_path / "tokens", PeakCodec(), settings=AudioSettings(max_seconds=1.2))
 
     # The recording of 4 s is too long, two of its three stretches are not.
     assert summary is not None and (summary.num_rows, summary.num_quarantined) == (4, 3)

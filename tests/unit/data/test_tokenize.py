@@ -11,82 +11,21 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-import torch
 from torch import Tensor
-from typing_extensions import override
 
 from codec_s2st.codecs.audio import read_audio
 from codec_s2st.codecs.codec import Codec
-from codec_s2st.data import encode
+from codec_s2st.data import loading
+from codec_s2st.data.array import ArrayTask
 from codec_s2st.data.files import folder_lock
+from codec_s2st.data.loading import AudioSettings
 from codec_s2st.data.manifest import ManifestRow, manifest_frame, write_manifest
 from codec_s2st.data.shard_reader import ShardReader
 from codec_s2st.data.shards import ShardSet
-from codec_s2st.data.tokenize import Tokenization, TokenizeSummary, tokenize_manifest
+from codec_s2st.data.tokenize import Tokenization, tokenize_manifest
+from codec_s2st.data.tokenize_summary import TokenizeSummary
 from codec_s2st.errors import CodecS2STError, UserInputError
-from codec_s2st.tokens.streams import StreamSpec
-
-RATE = 8000
-
-HOP = 200
-
-
-class LoudnessCodec(Codec):
-    """Codes are the mean and the largest amplitude of a frame."""
-
-    def __init__(self, weights_hash: str = "ab" * 32) -> None:
-        super().__init__(StreamSpec((64, 32), HOP, RATE))
-
-        self.set_fingerprint("codec_s2st_loudness", weights_hash)
-
-        self.num_calls = 0
-
-    @override
-    def _do_encode(self, wave: Tensor, num_streams: int) -> Tensor:
-        self.num_calls += 1
-
-        frames = torch.nn.functional.pad(wave, (0, -wave.size(-1) % HOP)).unflatten(-1, (-1, HOP)).abs()
-
-        codes = torch.cat([frames.mean(-1) * 63.99, frames.amax(-1) * 31.99], dim=1)
-
-        return codes.long()[:, :num_streams]
-
-    @override
-    def _do_decode(self, codes: Tensor) -> Tensor:
-        raise NotImplementedError
-
-
-def write_corpus(folder: Path, num_pairs: int = 7) -> Path:
-    """Writes pairs of wavs, with a row of text after each third pair."""
-    rng = np.random.default_rng(0)
-
-    rows = []
-
-    folder.mkdir()
-
-    for idx in range(num_pairs):
-        for side in ("source", "target"):
-            wave = rng.uniform(-1, 1, rng.integers(500, 3000)) * rng.uniform()
-
-            soundfile.write(folder / f"{side}-{idx}.wav", wave, RATE)
-
-        rows.append(
-            ManifestRow(
-                id=f"u{idx}",
-                split="train",
-                source_audio=f"source-{idx}.wav",
-                source_text=f"frase {idx}",
-                source_lang="spa",
-                source_speaker="ana",
-                target_audio=f"target-{idx}.wav",
-                target_lang="eng",
-            )
-        )
-
-        if idx % 3 == 2:
-            rows.append(ManifestRow(id=f"t{idx}", split="valid", target_text=f"text {idx}", target_lang="eng"))
-
-    return write_manifest(manifest_frame(rows), folder)
+from tests.tokenization import HOP, RATE, LoudnessCodec, contents, write_corpus
 
 
 def tokenize(
@@ -97,11 +36,6 @@ def tokenize(
     assert summary is not None
 
     return summary
-
-
-def contents(out: Path) -> dict[str, str]:
-    """Returns the hashes of the files that a run leaves behind."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.iterdir() if path.name != ".lock"}
 
 
 @pytest.fixture
@@ -150,7 +84,7 @@ class TestShards:
 
         assert "9 rows in 5 shard(s), 0 quarantined" in str(summary)
 
-        assert "x real time" in str(summary)
+        assert "audio-hours an hour" in str(summary)
 
         assert pq.read_table(tmp_path / "out" / "quarantine.parquet").to_pydict() == {"id": [], "reason": []}
 
@@ -169,14 +103,11 @@ class TestShards:
         tokenize(manifest, tmp_path / "one")
 
         for rank in (2, 0, 1):
-            assert (
-                tokenize_manifest(
-                    manifest, tmp_path / "three", LoudnessCodec(), rows_per_shard=2, rank=rank, world_size=3
-                )
-                is None
-            )
+            tokenization = Tokenization(manifest, tmp_path / "three", LoudnessCodec(), rows_per_shard=2)
 
-        Tokenization(manifest, tmp_path / "three", LoudnessCodec(), rows_per_shard=2).finish()
+            assert tokenization.run(tokenization.shards_of(ArrayTask(), rank, 3))
+
+        tokenization.finish()
 
         assert contents(tmp_path / "three") == contents(tmp_path / "one")
 
@@ -187,7 +118,7 @@ class TestShards:
 
         (tmp_path / "many").mkdir()
 
-        tokenization.run()
+        tokenization.run(tokenization.shards_of(ArrayTask()))
         tokenization.finish()
 
         assert contents(tmp_path / "many") == contents(tmp_path / "one")
@@ -250,7 +181,9 @@ class TestQuarantine:
     def test_long_audio_is_set_aside(self, tmp_path: Path, manifest: Path) -> None:
         soundfile.write(manifest.parent / "source-1.wav", np.zeros(2 * RATE), RATE)
 
-        summary = tokenize_manifest(manifest, tmp_path / "out", LoudnessCodec(), max_seconds=1.5)
+        summary = tokenize_manifest(
+            manifest, tmp_path / "out", LoudnessCodec(), settings=AudioSettings(max_seconds=1.5)
+        )
 
         assert summary is not None
 
@@ -303,8 +236,8 @@ class TestQuarantine:
         def read_audio(path: Path, **kwargs: object) -> Tensor:
             raise UserInputError(f"audio file '{path}' cannot be read") from OSError(5, "Input/output error")
 
-        monkeypatch.setattr(encode, "read_audio", read_audio)
-        monkeypatch.setattr("codec_s2st.data.files._RETRY_DELAYS", (0.0,))
+        monkeypatch.setattr(loading, "read_audio", read_audio)
+        monkeypatch.setattr("codec_s2st.data.files.RETRY_DELAYS", (0.0,))
 
         with pytest.raises(CodecS2STError, match=r"source-0\.wav cannot be read after 2 tries") as info:
             tokenize(manifest, tmp_path / "out")
@@ -393,7 +326,7 @@ class TestAgain:
 
         kind, number = where.split()
 
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])}
 
         command = [sys.executable, "-c", _KILLED_RUN, str(manifest), str(tmp_path / "out"), kind, number]
 
@@ -433,7 +366,7 @@ class TestAgain:
 
             return num_asked == 3
 
-        assert not tokenization.run(should_stop=should_stop)
+        assert not tokenization.run(range(5), should_stop=should_stop)
 
         assert list(contents(tmp_path / "out")) == ["shard-00000-of-00005.parquet"]
 
@@ -454,7 +387,10 @@ class TestArguments:
     @pytest.mark.parametrize("name", ["rows_per_shard", "max_seconds", "num_readers"])
     def test_value_that_is_not_positive_is_refused(self, tmp_path: Path, manifest: Path, name: str) -> None:
         with pytest.raises(UserInputError, match=f"{name} must be positive, but is 0"):
-            Tokenization(manifest, tmp_path / "out", LoudnessCodec(), **{name: 0})  # type: ignore[arg-type]
+            if name == "max_seconds":
+                Tokenization(manifest, tmp_path / "out", LoudnessCodec(), settings=AudioSettings(max_seconds=0))
+            else:
+                Tokenization(manifest, tmp_path / "out", LoudnessCodec(), **{name: 0})  # type: ignore[arg-type]
 
     def test_progress_adds_up(self, tmp_path: Path, manifest: Path) -> None:
         steps: list[tuple[int, float]] = []
@@ -482,7 +418,7 @@ from pathlib import Path
 
 from codec_s2st.data import files
 from codec_s2st.data.tokenize import tokenize_manifest
-from test_tokenize import LoudnessCodec
+from tests.tokenization import LoudnessCodec
 
 manifest, out, kind, number = sys.argv[1:]
 

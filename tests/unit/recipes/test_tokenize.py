@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,17 +16,20 @@ import torch
 from fairseq2.gang import FakeGang
 from safetensors.torch import save_file
 
+from codec_s2st.cli import main
 from codec_s2st.codecs.melcodec.config import MelCodecConfig
 from codec_s2st.codecs.melcodec.model import MelCodec
+from codec_s2st.data.array import ArrayTask
 from codec_s2st.data.manifest import ManifestRow, manifest_frame, write_manifest
 from codec_s2st.data.shards import ShardSet
 from codec_s2st.data.tokenize import Tokenization
-from codec_s2st.errors import StoppedError
+from codec_s2st.errors import StoppedError, UserInputError
 from codec_s2st.recipes.common.entry import recipe_main
 from codec_s2st.recipes.tokenize import progress
 from codec_s2st.recipes.tokenize.config import TokenizeConfig
-from codec_s2st.recipes.tokenize.progress import TokenizeProgress
+from codec_s2st.recipes.tokenize.progress import Count, CountBoard, TokenizeProgress
 from codec_s2st.recipes.tokenize.recipe import TokenizeRecipe, TokenizeTask
+from tests.tokenization import array_variables
 
 # The architecture "tiny" of the family.
 TINY = MelCodecConfig(
@@ -163,6 +167,8 @@ class TestRecipe:
             ("num_streams=9", "between 1 and 4"),
             ("rows_per_shard=0", "rows_per_shard"),
             ("rows=7", "rows"),
+            ("trim_db=-40", "trim_db"),
+            ("array={index: 3, count: 2}", "must be in 0..1"),
         ],
     )
     def test_bad_input_is_one_line(
@@ -179,6 +185,71 @@ class TestRecipe:
         assert not contents(tmp_path / "out")
 
 
+class TestArray:
+    def test_tasks_that_run_at_once_make_what_one_makes(
+        self, tmp_path: Path, corpus: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Also with two ranks in one of the tasks, and none of them the last to be started."""
+        assert recipe_main(TokenizeRecipe(), arguments(corpus, tmp_path / "one")) == 0
+
+        capfd.readouterr()
+
+        alone = [sys.executable, "-m", "codec_s2st.recipes.tokenize"]
+
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+        starts = [alone, [*torchrun, "-m", "codec_s2st.recipes.tokenize"], alone]
+
+        processes = [
+            subprocess.Popen(
+                [*command, *arguments(corpus, tmp_path / "array")],
+                env={**os.environ, **array_variables(index, len(starts))},
+                cwd="/",
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for index, command in enumerate(starts)
+        ]
+
+        errors = [" ".join(process.communicate()[1].split()) for process in processes]
+
+        assert [process.returncode for process in processes] == [0, 0, 0], errors
+
+        assert contents(tmp_path / "array") == contents(tmp_path / "one")
+
+        assert sum("10 rows in 4 shard(s), 0 quarantined" in error for error in errors) == 1
+
+        hidden = {path.name for path in (tmp_path / "array").iterdir() if path.name.startswith(".")}
+
+        assert hidden == {".lock"}
+
+    def test_a_task_by_itself_says_what_is_missing(
+        self, tmp_path: Path, corpus: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "out"
+
+        config = ["array={index: 1, count: 3}"]
+
+        assert recipe_main(TokenizeRecipe(), arguments(corpus, out, *config)) == 0
+
+        assert "3 of 4 shards, such as shard-00000-of-00004.parquet, are for other tasks to make" in " ".join(
+            capfd.readouterr().err.split()
+        )
+
+        # What comes next in a pipeline fails clearly.
+        with pytest.raises(UserInputError, match="lacks 3 of its 4 shards, such as shard-00000"):
+            ShardSet.open([out], codec=None)
+
+        assert main(["shards", "verify", str(out)]) == 2
+
+        assert "lacks 3 of its 4 shards" in capfd.readouterr().err
+
+        # A run without an array makes the rest, and sums up.
+        assert recipe_main(TokenizeRecipe(), arguments(corpus, out)) == 0
+
+        assert len(ShardSet.open([out], codec=None)) == 10
+
+
 class TestTokenizeTask:
     def test_stop_request_ends_the_run_between_two_rows(self, tmp_path: Path, corpus: Path) -> None:
         codec = MelCodec(TINY).eval()
@@ -187,7 +258,7 @@ class TestTokenizeTask:
 
         tokenization = Tokenization(corpus, tmp_path, codec, rows_per_shard=3)
 
-        task = TokenizeTask(tokenization, tmp_path, FakeGang(torch.device("cpu")), strict=False)
+        task = TokenizeTask(tokenization, tmp_path, FakeGang(torch.device("cpu")), ArrayTask(), strict=False)
 
         task.request_stop()
 
@@ -199,22 +270,88 @@ class TestTokenizeTask:
         assert not contents(tmp_path)
 
 
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 0.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    return clock
+
+
 class TestTokenizeProgress:
-    def test_line_is_logged_every_minute_without_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        # The bar looks at the clock once when it is made, and once a call.
-        times = iter((0.0, 20.0, 40.0, 61.0, 80.0))
-
-        monkeypatch.setattr(time, "monotonic", lambda: next(times))
-
+    def test_line_is_logged_every_minute_without_a_terminal(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    ) -> None:
         logged = []
 
         monkeypatch.setattr(progress.log, "info", lambda msg, *args: logged.append(msg.format(*args)))
 
-        with TokenizeProgress(100, enabled=True) as bar:
-            for _ in range(4):
+        with TokenizeProgress(1000, CountBoard(tmp_path, "0", 0), rank=0, world_size=1) as bar:
+            # Rows that were there are no measure of the time that is left.
+            bar(500, 0.0)
+
+            for clock.now in (20.0, 40.0, 61.0, 80.0):
                 bar(10, 122.0)
 
-        assert logged == ["30 of 100 rows, 6.0 audio-s/s, 2 min left"]
+        assert logged == ["530 of 1,000 rows, 6.0 audio-hours an hour, 16 min left"]
+
+        assert not list(tmp_path.iterdir())
+
+    def test_ranks_are_added_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+        logged = []
+
+        monkeypatch.setattr(progress.log, "info", lambda msg, *args: logged.append(msg.format(*args)))
+
+        boards = [CountBoard(tmp_path, "0", rank) for rank in range(3)]
+
+        bars = [TokenizeProgress(10_000, board, rank=rank, world_size=3) for rank, board in enumerate(boards)]
+
+        # Another task of the array in the same folder.
+        CountBoard(tmp_path, "1", 0).write(Count(5_000, 5_000, 1e6))
+
+        for clock.now in (20.0, 50.0, 70.0):
+            for bar in reversed(bars):
+                bar(10, 120.0)
+
+        assert logged == ["90 of 10,000 rows, 15.4 audio-hours an hour, 2 h 8 min left"]
+
+        for bar in bars:
+            bar.__exit__()
+
+        boards[0].clear()
+
+        assert [path.name for path in tmp_path.iterdir()] == [".progress-1-0"]
+
+    def test_bar_shows_time_left_and_rate(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.delenv("FAIRSEQ2_NO_PROGRESS", raising=False)
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr("tqdm.std.tqdm.monitor_interval", 0)
+
+        with TokenizeProgress(100, CountBoard(tmp_path, "0", 0), rank=0, world_size=1) as bar:
+            for clock.now in (0.5, 1.5, 3.0):
+                bar(10, 60.0)
+
+        shown = capsys.readouterr().err
+
+        assert "30/100 rows" in shown
+
+        assert "60.0 audio-hours an hour, 0 min left" in shown
+
+    def test_folder_that_is_full_does_not_end_the_run(self, tmp_path: Path) -> None:
+        board = CountBoard(tmp_path / "none", "0", 0)
+
+        board.write(Count(1, 1, 1.0))
+
+        assert board.read(1) == Count()
 
 
 class TestTokenizeConfig:
@@ -223,7 +360,15 @@ class TestTokenizeConfig:
 
     @pytest.mark.parametrize(
         "config",
-        [TokenizeConfig(rows_per_shard=0), TokenizeConfig(max_seconds=-1.0), TokenizeConfig(num_streams=0)],
+        [
+            TokenizeConfig(rows_per_shard=0),
+            TokenizeConfig(max_seconds=-1.0),
+            TokenizeConfig(num_streams=0),
+            TokenizeConfig(trim_db=0.0),
+            TokenizeConfig(trim_margin=-0.1),
+            TokenizeConfig(loudness=3.0),
+            TokenizeConfig(loudness=-80.0),
+        ],
     )
     def test_bad_values_are_refused(self, config: TokenizeConfig) -> None:
         assert config.validate().has_error()

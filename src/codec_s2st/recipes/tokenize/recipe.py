@@ -1,7 +1,8 @@
-"""Manifest -> token shards, on one rank or several."""
+"""Manifest -> token shards, on one rank or several, in one job or an array of them."""
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,13 +17,15 @@ from fairseq2.task import Task
 from typing_extensions import override
 
 from codec_s2st.codecs.codec import load_codec
-from codec_s2st.data.files import folder_lock
-from codec_s2st.data.tokenize import Tokenization, check_strict
+from codec_s2st.data.array import ArrayTask, find_array_task
+from codec_s2st.data.loading import AudioSettings
+from codec_s2st.data.tokenize import Tokenization
+from codec_s2st.data.tokenize_summary import TokenizeSummary, check_strict
 from codec_s2st.errors import StoppedError, UserInputError
 from codec_s2st.recipes.common.stopping import current_request, stop_signals
 from codec_s2st.recipes.common.survival import any_rank, register_survival
 from codec_s2st.recipes.tokenize.config import TokenizeConfig
-from codec_s2st.recipes.tokenize.progress import TokenizeProgress
+from codec_s2st.recipes.tokenize.progress import CountBoard, TokenizeProgress
 
 
 @final
@@ -40,20 +43,29 @@ class TokenizeRecipe(Recipe):
         if config.manifest is None:
             raise UserInputError("`manifest` is not set", hint="give it: --manifest FILE, or --config manifest=FILE")
 
+        array_task = find_array_task(os.environ, index=config.array.index, count=config.array.count)
+
         gang = context.gangs.root
 
         codec = load_codec(config.codec, num_streams=config.num_streams, device=gang.device)
+
+        settings = AudioSettings(
+            max_seconds=config.max_seconds,
+            trim_db=config.trim_db,
+            trim_margin=config.trim_margin,
+            loudness=config.loudness,
+        )
 
         tokenization = Tokenization(
             config.manifest,
             context.output_dir,
             codec,
             rows_per_shard=config.rows_per_shard,
-            max_seconds=config.max_seconds,
+            settings=settings,
             num_readers=config.num_readers,
         )
 
-        return TokenizeTask(tokenization, context.output_dir, gang, strict=config.strict)
+        return TokenizeTask(tokenization, context.output_dir, gang, array_task, strict=config.strict)
 
     @property
     @override
@@ -63,12 +75,15 @@ class TokenizeRecipe(Recipe):
 
 @final
 class TokenizeTask(Task):
-    """Each rank makes its shards; rank 0 then sums up."""
+    """Each rank makes its shards; rank 0, of an array that of the last task, then sums up."""
 
-    def __init__(self, tokenization: Tokenization, out: Path, gang: Gang, *, strict: bool) -> None:
+    def __init__(
+        self, tokenization: Tokenization, out: Path, gang: Gang, array_task: ArrayTask, *, strict: bool
+    ) -> None:
         self._tokenization = tokenization
         self._out = out
         self._gang = gang
+        self._array_task = array_task
         self._strict = strict
 
         self._num_rows = 0
@@ -79,32 +94,66 @@ class TokenizeTask(Task):
         """
         :raises StoppedError: any rank was asked to stop.
         """
-        rank, world_size = self._gang.rank, self._gang.size
+        begin = time.monotonic()
+
+        summary: TokenizeSummary | None = None
 
         with ExitStack() as stack:
             stack.enter_context(stop_signals(self._request))
 
-            if rank == 0:
-                stack.enter_context(folder_lock(self._out))
+            if self._gang.rank == 0:
+                stack.enter_context(self._tokenization.at_work(self._array_task))
 
             # No rank starts in a folder that another run is writing to.
             self._gang.barrier()
 
-            log.info("Making {} shard(s) in {}.", self._tokenization.num_shards, self._out)
+            encoded_seconds = self._run_shards()
 
-            # The bar of rank 0 stands for all: the shards are dealt out evenly.
-            progress = TokenizeProgress(self._tokenization.num_rows_of(rank, world_size), enabled=rank == 0)
+            if self._gang.rank == 0 and self._array_task.count == 1:
+                summary = self._tokenization.finish()
 
-            def count(num_rows: int, seconds: float) -> None:
-                self._num_rows += num_rows
+        if self._gang.rank != 0:
+            return
 
-                progress(num_rows, seconds)
+        if self._array_task.count > 1:
+            summary = self._tokenization.finish_array(self._array_task)
 
-            begin = time.monotonic()
+        if summary is None:
+            self._say_what_is_missing()
 
+            return
+
+        summary = replace(summary, encoded_seconds=encoded_seconds, wall_seconds=time.monotonic() - begin)
+
+        log.info("{}.", summary)
+
+        if self._strict:
+            check_strict(summary, self._out)
+
+    def _run_shards(self) -> float:
+        """Makes this rank's shards and returns the seconds of audio that all ranks encoded."""
+        tokenization, task, rank, world_size = self._tokenization, self._array_task, self._gang.rank, self._gang.size
+
+        # Of a task by itself, every shard.
+        shards = tokenization.shards_of(task)
+
+        log.info("Making {} of {} shard(s) in {}.", len(shards), tokenization.num_shards, self._out)
+
+        board = CountBoard(self._out, str(task.index), rank)
+
+        progress = TokenizeProgress(tokenization.num_rows_of(shards), board, rank=rank, world_size=world_size)
+
+        def count(num_rows: int, seconds: float) -> None:
+            self._num_rows += num_rows
+
+            progress(num_rows, seconds)
+
+        try:
             with progress:
-                done = self._tokenization.run(
-                    rank=rank, world_size=world_size, progress=count, should_stop=lambda: self._request.is_made
+                done = tokenization.run(
+                    tokenization.shards_of(task, rank, world_size),
+                    progress=count,
+                    should_stop=lambda: self._request.is_made,
                 )
 
             # A rank that was asked to stop waits for the others here, so that none waits for it in vain.
@@ -116,18 +165,24 @@ class TokenizeTask(Task):
                     hint="the same command makes the rest",
                 )
 
-            encoded_seconds = float(all_sum(self._gang, self._tokenization.encoded_seconds))
-
+            return float(all_sum(self._gang, tokenization.encoded_seconds))
+        finally:
             if rank == 0:
-                self._finish(encoded_seconds, time.monotonic() - begin)
+                board.clear()
 
-    def _finish(self, encoded_seconds: float, wall_seconds: float) -> None:
-        summary = replace(self._tokenization.finish(), encoded_seconds=encoded_seconds, wall_seconds=wall_seconds)
+    def _say_what_is_missing(self) -> None:
+        missing = self._tokenization.missing_shards()
 
-        log.info("{}.", summary)
+        log.info("This was {}: its shards are there.", self._array_task)
 
-        if self._strict:
-            check_strict(summary, self._out)
+        if missing:
+            log.info(
+                "{:,} of {:,} shards, such as {}, are for other tasks to make; the last of them sums up. Were they to "
+                "have an OUT each, set array.count=1.",
+                len(missing),
+                self._tokenization.num_shards,
+                missing[0],
+            )
 
     @override
     def request_stop(self) -> None:
