@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from codec_s2st.data.alignment import AlignedSpan
 from codec_s2st.data.shards import ShardRow, ShardSet, Side, write_shard
 from codec_s2st.models.codec_lm.config import CodecLMConfig
 from codec_s2st.models.codec_lm.depth import DepthConfig
@@ -31,11 +32,11 @@ def toy_text(rng: np.random.Generator, num_words: int) -> str:
 
 
 def toy_rows(
-    num: int, *, num_streams: int = 2, num_codes: int = 16, num_valid: int = 0, seed: int = 0
+    num: int, *, num_streams: int = 2, num_codes: int = 16, num_valid: int = 0, seed: int = 0, aligned: bool = False
 ) -> list[ShardRow]:
     """Returns Spanish-English pairs of 3 to 8 frames and words a side; the last ``num_valid`` are in split valid.
 
-    A side's codes say which words its text has, so that there is something to learn.
+    A side's codes say which words its text has, a frame a word, so that there is something to learn.
     """
     rng = np.random.default_rng(seed)
 
@@ -44,7 +45,11 @@ def toy_rows(
 
         codes = (words[:, None] * 2 + np.arange(num_streams)) % num_codes
 
-        return Side(codes.astype(np.int16), " ".join(WORDS[word] for word in words), lang, speaker)
+        texts = [WORDS[word] for word in words]
+
+        alignment = tuple(AlignedSpan(text, i, i + 1) for i, text in enumerate(texts)) if aligned else None
+
+        return Side(codes.astype(np.int16), " ".join(texts), lang, speaker, alignment)
 
     splits = ["train"] * (num - num_valid) + ["valid"] * num_valid
 

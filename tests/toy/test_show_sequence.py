@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from codec_s2st.cli import main
+from codec_s2st.data.alignment import AlignedSpan
+from codec_s2st.data.shards import ShardRow, Side
+from codec_s2st.data.templates import Example, find_template, render
 from codec_s2st.recipes.show_sequence.picture import ShownSequence, format_sequence, name_ids
+from codec_s2st.recipes.show_sequence.recipe import describe
 from codec_s2st.tokens.delay import parse_pattern
 from codec_s2st.tokens.sequence import Modality, SequenceBuilder
 from codec_s2st.tokens.vocabulary import Vocabulary
-from tests.factories import random_segment
+from tests.factories import encode_letters, random_segment
 from tests.toy_runs import Toy
 
 VOCABULARY = Vocabulary(32, (16, 16))
@@ -65,6 +70,84 @@ class TestFormatSequence:
 
     def test_one_line_is_not_replaced_by_another(self) -> None:
         assert len(show(7)) == 14 and "…" not in "".join(show(7))
+
+
+ROW = ShardRow(
+    "u1",
+    "train",
+    Side(np.array([[3, 1], [0, 4], [5, 2]]), "ab", "spa", "ana", (AlignedSpan("a", 0, 1), AlignedSpan("b", 2, 3))),
+    Side(np.array([[7, 2]]), "c", "eng"),
+)
+
+CHAIN = """\
+    0  <task:s2st_chain>
+    1  <lang:spa>
+    2  <lang:eng>
+    3  <speech>
+    4  q0:3               q1:1
+    5  q0:0               q1:4
+    6  q0:5               q1:2
+    7  </speech>
+    8  <text>*
+    9  'a'*
+   10  'b'*
+   11  </text>*
+   12  <text>*
+   13  'c'*
+   14  </text>*
+   15  <speech>*
+   16  q0:7*              q1:2*
+   17  </speech>*"""
+
+INTERLEAVED = """\
+    0  <task:interleaved_lm>
+    1  <lang:spa>
+    2  <text>*
+    3  'a'*
+    4  </text>*
+    5  <speech>*
+    6  q0:0*                  q1:4*
+    7  q0:5*                  q1:2*
+    8  </speech>*"""
+
+VOICE = """\
+    0  <task:tts_voice>
+    1  <lang:spa>
+    2  <speech>
+    3  q0:6              q1:6
+    4  </speech>
+    5  <text>
+    6  'a'
+    7  'b'
+    8  </text>
+    9  <speech>*
+   10  q0:3*             q1:1*
+   11  q0:0*             q1:4*
+   12  q0:5*             q1:2*
+   13  </speech>*"""
+
+
+class TestForms:
+    @pytest.mark.parametrize(
+        ("task", "golden", "segments"),
+        [
+            ("s2st_chain", CHAIN, "source speech, source text*, target text*, target speech*"),
+            ("interleaved_lm", INTERLEAVED, "source text and speech in turn*"),
+            ("tts_voice", VOICE, "voice of the source (3 s of the other utterance), source text, source speech*"),
+        ],
+    )
+    def test_are_shown_step_by_step(self, task: str, golden: str, segments: str) -> None:
+        template = find_template(task)
+
+        builder = SequenceBuilder(VOCABULARY, parse_pattern("parallel", 2))
+
+        sequence = render(template, Example(ROW, np.array([[6, 6]]), seed=1), builder, encode_letters, "target")
+
+        names = name_ids(sequence.ids, VOCABULARY, lambda ids: chr(96 + int(ids[0])))
+
+        shown = ShownSequence(describe(template, "target"), sequence, names)
+
+        assert format_sequence(shown, VOCABULARY) == f"{segments}\n{golden}"
 
 
 class TestCommand:

@@ -10,7 +10,8 @@ from fairseq2.task import Task
 from typing_extensions import override
 
 from codec_s2st.data.mixture import Mixture
-from codec_s2st.data.templates import count_steps, render
+from codec_s2st.data.slots import InterleavedSlot, LossPolicy, VoiceSlot
+from codec_s2st.data.templates import TaskTemplate, count_steps, render
 from codec_s2st.recipes.common.config import SpeechTextTrainConfig
 from codec_s2st.recipes.common.training import SpeechTextTrainRecipe
 from codec_s2st.recipes.common.training_data import TrainingData, open_training_data
@@ -82,11 +83,31 @@ def choose_sequences(config: SpeechTextTrainConfig, data: TrainingData, num: int
         if length > maker.max_seq_len:
             title += f"; left out, since `data.max_seq_len` is {maker.max_seq_len}"
 
+        title += f"\n{describe(source.template, source.loss or maker.loss)}"
+
         names = name_ids(sequence.ids, maker.builder.vocabulary, data.tokenizer.decode)
 
         output.append(ShownSequence(title, sequence, names))
 
     return output
+
+
+def describe(template: TaskTemplate, loss: LossPolicy) -> str:
+    """Returns the segments of a task in one line; ``*`` marks those in the loss."""
+    names = []
+
+    for slot in template.slots:
+        match slot:
+            case VoiceSlot():
+                name = f"voice of the {slot.side} ({slot.seconds:g} s of the {slot.utterance} utterance)"
+            case InterleavedSlot():
+                name = f"{slot.side} text and speech in turn"
+            case _:
+                name = f"{slot.side} {' '.join(modality.value for modality in slot.modalities)}"
+
+        names.append(f"{name}{'*' if slot.role.in_loss(loss) else ''}")
+
+    return ", ".join(names)
 
 
 @final
