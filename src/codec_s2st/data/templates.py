@@ -177,7 +177,7 @@ def condition_segment(vocabulary: Vocabulary, tag: str, *languages: str | None) 
 
     names += [language_tag(language) for language in dict.fromkeys(languages) if language is not None]
 
-    known = {name for _, name in vocabulary.specials}
+    known = vocabulary.special_ids
 
     for name in names:
         if name not in known:

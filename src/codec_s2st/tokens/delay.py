@@ -148,6 +148,15 @@ class DelayPattern(StreamPattern):
     def step_index(self, num_frames: Frames) -> Tensor:
         return torch.arange(num_frames)[:, None] + torch.tensor(self.delays)
 
+    @override
+    def apply(self, codes: Tensor, filler: int) -> Tensor:
+        if self.max_delay:
+            return super().apply(codes, filler)
+
+        self._check(codes, "codes")
+
+        return codes.clone()
+
 
 @dataclass(frozen=True)
 class FlattenPattern(StreamPattern):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -70,16 +71,16 @@ class SequenceBuilder:
         if not segments:
             raise ValueError("`segments` must hold at least one segment, but is empty instead.")
 
-        ids, masks = [], []
+        blocks = [self._lay_out(segment) for segment in segments]
 
-        for segment in segments:
-            block, valid = self._lay_out(segment)
+        masks = [
+            block != self._pad
+            if segment.in_loss and segment.modality is not Modality.TAGS
+            else torch.zeros_like(block, dtype=torch.bool)
+            for segment, block in zip(segments, blocks, strict=True)
+        ]
 
-            ids.append(block)
-
-            masks.append(valid if segment.in_loss else torch.zeros_like(valid))
-
-        return TokenSequence(torch.cat(ids), torch.cat(masks))
+        return TokenSequence(torch.cat(blocks), torch.cat(masks))
 
     def num_steps(self, modality: Modality, size: int) -> int:
         """Returns the number of steps that a segment takes, boundaries included.
@@ -93,11 +94,14 @@ class SequenceBuilder:
 
     def opening(self, modality: Modality) -> Tensor:
         """Returns the step that opens a segment to be generated. *Shape:* [1, Q]."""
-        name = SPEECH_BEGIN if modality is Modality.SPEECH else TEXT_BEGIN
+        block = self._empty(1)
 
-        return self._in_stream0(torch.tensor([self.vocabulary.special(name)]))
+        block[0, 0] = self.vocabulary.special(SPEECH_BEGIN if modality is Modality.SPEECH else TEXT_BEGIN)
 
-    def _lay_out(self, segment: Segment) -> tuple[Tensor, Tensor]:
+        return block
+
+    def _lay_out(self, segment: Segment) -> Tensor:
+        """Returns the ids of a segment; where it has none, they are padding. *Shape:* [S, Q]."""
         match segment.modality:
             case Modality.TAGS:
                 return self._lay_out_tags(segment.ids)
@@ -106,57 +110,65 @@ class SequenceBuilder:
             case Modality.SPEECH:
                 return self._lay_out_speech(segment.ids)
 
-    def _lay_out_tags(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def _lay_out_tags(self, ids: Tensor) -> Tensor:
         begin, end = self.vocabulary.specials_begin, self.vocabulary.codes_begin
 
         if ids.numel() and not begin <= int(ids.min()) <= int(ids.max()) < end:
             raise ValueError(f"Ids of tags must be in {begin}..{end - 1}.")
 
-        block = self._in_stream0(ids)
+        block = self._empty(ids.numel())
 
-        return block, torch.zeros_like(block, dtype=torch.bool)
+        block[:, 0] = ids
 
-    def _lay_out_text(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        return block
+
+    def _lay_out_text(self, ids: Tensor) -> Tensor:
         vocabulary = self.vocabulary
 
         if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary.text_size:
             raise ValueError(f"Text ids must be in 0..{vocabulary.text_size - 1}.")
 
-        begin = ids.new_tensor([vocabulary.special(TEXT_BEGIN)])
-        end = ids.new_tensor([vocabulary.special(TEXT_END)])
+        block = self._empty(ids.numel() + 2)
 
-        block = self._in_stream0(torch.cat([begin, ids, end]))
+        block[0, 0] = vocabulary.special(TEXT_BEGIN)
+        block[1:-1, 0] = ids
+        block[-1, 0] = vocabulary.special(TEXT_END)
 
-        return block, block != vocabulary.pad
+        return block
 
-    def _lay_out_speech(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def _lay_out_speech(self, codes: Tensor) -> Tensor:
         vocabulary = self.vocabulary
-
-        sizes = torch.tensor(vocabulary.codebook_sizes)
 
         if codes.dim() != 2 or codes.size(1) != vocabulary.num_streams:
             raise ValueError(f"Codes must be of shape [T, {vocabulary.num_streams}], but are {list(codes.shape)}.")
 
-        if codes.numel() and (int(codes.min()) < 0 or bool((codes >= sizes).any())):
+        if codes.numel() and (int(codes.min()) < 0 or bool((codes >= self._sizes).any())):
             raise ValueError(f"Codes must be below the sizes {vocabulary.codebook_sizes} of their code books.")
 
-        offsets = torch.tensor(vocabulary.codebook_offsets())
-
-        steps = self.pattern.apply(codes.to(torch.int64) + offsets, vocabulary.pad)
+        steps = self.pattern.apply(codes.to(torch.int64) + self._offsets, self._pad)
 
         if codes.size(0) and self.pattern.tail_steps:
             steps[-self.pattern.tail_steps :, 0] = vocabulary.special(FLUSH)
 
-        begin = self._in_stream0(torch.tensor([vocabulary.special(SPEECH_BEGIN)]))
-        end = self._in_stream0(torch.tensor([vocabulary.special(SPEECH_END)]))
+        block = self._empty(steps.size(0) + 2)
 
-        block = torch.cat([begin, steps, end])
-
-        return block, block != vocabulary.pad
-
-    def _in_stream0(self, ids: Tensor) -> Tensor:
-        block = torch.full((ids.numel(), self.vocabulary.num_streams), self.vocabulary.pad)
-
-        block[:, 0] = ids
+        block[0, 0] = vocabulary.special(SPEECH_BEGIN)
+        block[1:-1] = steps
+        block[-1, 0] = vocabulary.special(SPEECH_END)
 
         return block
+
+    def _empty(self, num_steps: int) -> Tensor:
+        return torch.full((num_steps, self.vocabulary.num_streams), self._pad)
+
+    @cached_property
+    def _pad(self) -> int:
+        return self.vocabulary.pad
+
+    @cached_property
+    def _sizes(self) -> Tensor:
+        return torch.tensor(self.vocabulary.codebook_sizes)
+
+    @cached_property
+    def _offsets(self) -> Tensor:
+        return torch.tensor(self.vocabulary.codebook_offsets())

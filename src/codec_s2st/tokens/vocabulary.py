@@ -10,8 +10,9 @@ Streams 1..Q-1 hold ids of their own code book or padding; everything else sits 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
@@ -160,11 +161,12 @@ class Vocabulary:
 
         :raises KeyError: there is none.
         """
-        for slot, known in self.specials:
-            if known == name:
-                return self.text_size + slot
+        return self.special_ids[name]
 
-        raise KeyError(name)
+    @cached_property
+    def special_ids(self) -> Mapping[str, int]:
+        """The ids of the specials, by name."""
+        return {name: self.text_size + slot for slot, name in self.specials}
 
     @property
     def pad(self) -> int:
