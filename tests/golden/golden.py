@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -109,7 +111,38 @@ def loss_curve() -> str:
     return json.dumps(losses) + "\n"
 
 
-FILES = {"special_slots.txt": special_slots, "sequences.txt": sequence_picture, "loss_curve.json": loss_curve}
+def sbatch_file(preset: str, array: int | None = None) -> str:
+    """What sbatch gets by a launch preset that is shipped, or by a file in this folder."""
+    from codec_s2st.launch.preset import load_preset
+    from codec_s2st.launch.record import Record
+    from codec_s2st.launch.slurm import make_executor, sbatch_text
+
+    file = FOLDER / f"{preset}.yaml"
+
+    loaded = load_preset(str(file) if file.is_file() else preset)
+
+    if loaded.python is None:
+        # Else it is the one that runs this.
+        loaded = replace(loaded, python="python3")
+
+    record = Record(Path("/runs/cpt/launch/001"))
+
+    needs = [] if array is None else ["41", "42"]
+
+    return sbatch_text(make_executor(loaded, record, "cpt-run", array=array, needs=needs), array)
+
+
+FILES = {
+    "special_slots.txt": special_slots,
+    "sequences.txt": sequence_picture,
+    "loss_curve.json": loss_curve,
+    "sbatch_debug.sh": partial(sbatch_file, "debug"),
+    "sbatch_1x8.sh": partial(sbatch_file, "1x8"),
+    "sbatch_4x8.sh": partial(sbatch_file, "4x8"),
+    "sbatch_array.sh": partial(sbatch_file, "debug", array=4),
+    "sbatch_every_key.sh": partial(sbatch_file, "every_key"),
+    "sbatch_apptainer.sh": partial(sbatch_file, "apptainer"),
+}
 
 
 if __name__ == "__main__":

@@ -54,7 +54,11 @@ def make_executor(
     """Returns submitit's executor; SLURM need not be there.
 
     :param needs: the ids of the jobs that must have ended well before.
+    :raises UserInputError: the folder's name has a ``%``, which SLURM would replace.
     """
+    if "%" in str(record.logs):
+        raise UserInputError(f"'{record.folder}' has a % in its name, which SLURM replaces", hint="choose another OUT")
+
     from submitit import SlurmExecutor
 
     class Executor(SlurmExecutor):
@@ -155,7 +159,7 @@ def _parameters(
         further |= {"dependency": "afterok:" + ":".join(needs), "kill-on-invalid-dep": "yes"}
 
     return {
-        "job_name": re.sub(r"[^\w.-]", "-", name),
+        "job_name": re.sub(r"[^A-Za-z0-9_.-]", "-", name),
         "partition": preset.partition,
         "account": preset.account,
         "qos": preset.qos,
@@ -169,9 +173,10 @@ def _parameters(
         "signal_delay_s": preset.save_seconds,
         "wckey": None,
         "srun_args": _srun_arguments(preset),
-        "setup": [*(f"export {key}={shlex.quote(value)}" for key, value in preset.environment.items()), *preset.setup],
-        "teardown": _teardown(preset, record, array),
-        "additional_parameters": further,
+        "setup": _setup(preset, record, array),
+        "teardown": _teardown(preset, array),
+        # False takes back what is said above.
+        "additional_parameters": {key: value for key, value in further.items() if value is not False},
     }
 
 
@@ -214,15 +219,27 @@ def _srun_arguments(preset: LaunchPreset) -> list[str]:
     return arguments
 
 
-def _teardown(preset: LaunchPreset, record: Record, array: int | None) -> list[str]:
+def _setup(preset: LaunchPreset, record: Record, array: int | None) -> list[str]:
+    """Returns the lines before srun: variables, then the preset's lines, of which one that fails ends the job."""
+    element = "" if array is None else "_$SLURM_ARRAY_TASK_ID"
+
+    lines = [f"exit_file={shlex.quote(str(record.exit_file(None)))}{element}"]
+
+    lines += [f"export {key}={shlex.quote(value)}" for key, value in preset.environment.items()]
+
+    if preset.setup:
+        lines += ["set -e", "trap 'echo $? > \"$exit_file\"' EXIT", *preset.setup, "trap - EXIT", "set +e"]
+
+    return lines
+
+
+def _teardown(preset: LaunchPreset, array: int | None) -> list[str]:
     """Returns the lines after srun: a job that was told to stop goes back to the queue; else its exit code is kept.
 
     ``scancel`` ends the script itself, so that what was cancelled does not come back.
     """
-    element = "" if array is None else "_$SLURM_ARRAY_TASK_ID"
+    # The last element of an array has the id of the whole.
     job = "$SLURM_JOB_ID" if array is None else "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
-
-    file = shlex.quote(str(record.exit_file(None))) + element
 
     return [
         "code=$?",
@@ -231,7 +248,7 @@ def _teardown(preset: LaunchPreset, record: Record, array: int | None) -> list[s
         f"    scontrol requeue {job} && exit $code",
         "  fi",
         "esac",
-        f"echo $code > {file}.part && mv {file}.part {file}",
+        'echo $code > "$exit_file.part" && mv "$exit_file.part" "$exit_file"',
         "exit $code",
         "",
     ]

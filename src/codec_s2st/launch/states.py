@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from codec_s2st.errors import STOPPED_EXIT_CODE
 from codec_s2st.launch.children import STOPPED_CODES
 from codec_s2st.launch.preset import SLURM
 from codec_s2st.launch.record import LaunchInfo, Record, process_start
+
+if TYPE_CHECKING:
+    from codec_s2st.launch.slurm import JobState
 
 DONE: Final = "DONE"
 FAILED: Final = "FAILED"
@@ -70,14 +73,7 @@ def find_states(records: Sequence[tuple[Record, LaunchInfo]]) -> list[list[Eleme
                 elif job is None:
                     state = _missing(record, element, f"SLURM does not know job {info.job_id} any more")
                 else:
-                    parts = [job.nodes, job.elapsed if job.is_live else "", job.reason if not job.nodes else ""]
-
-                    if job.num_requeues:
-                        parts.append(f"requeued {job.num_requeues} times")
-
-                    state = ElementState(
-                        element=element, state=job.state, detail=" ".join(filter(None, parts)), is_live=job.is_live
-                    )
+                    state = _queued(element, job)
 
             states.append(state)
 
@@ -101,6 +97,15 @@ def _ended(record: Record, element: int | None) -> ElementState | None:
         )
 
     return ElementState(element=element, state=FAILED, detail=f"exit code {code}")
+
+
+def _queued(element: int | None, job: JobState) -> ElementState:
+    parts = [job.nodes, job.elapsed if job.is_live else ""] if job.nodes else [job.reason]
+
+    if job.num_requeues:
+        parts.append(f"requeued {job.num_requeues} times")
+
+    return ElementState(element=element, state=job.state, detail=" ".join(filter(None, parts)), is_live=job.is_live)
 
 
 def _local(record: Record, info: LaunchInfo, element: int | None) -> ElementState:
