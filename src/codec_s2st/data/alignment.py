@@ -41,19 +41,21 @@ class AlignedSpan:
 Alignment: TypeAlias = tuple[AlignedSpan, ...]
 
 
-def to_frames(spans: Sequence[TimedSpan], frame_rate: float, num_frames: int, *, trimmed: float = 0.0) -> Alignment:
+def to_frames(
+    spans: Sequence[TimedSpan], frame_rate: float, num_frames: int, *, trimmed: tuple[float, float] = (0.0, 0.0)
+) -> Alignment:
     """Returns the frames of ``spans``; times are rounded to the nearest boundary of a frame.
 
     :param frame_rate: Frames a second.
     :param num_frames: The number of frames of the utterance; what lies outside is cut.
-    :param trimmed: The seconds that were cut off at the begin of the recording.
+    :param trimmed: The seconds that were cut off at begin and end of the recording.
 
-    :raises UserInputError: there is no span, one has no text, or times run backwards.
+    :raises UserInputError: there is no span, one has no text, times run backwards, or one is behind the recording.
     """
     if not spans:
         raise UserInputError("holds no span; an alignment that is not known is null")
 
-    last = 0.0
+    last, seconds = 0.0, num_frames / frame_rate + sum(trimmed)
 
     output = []
 
@@ -65,9 +67,14 @@ def to_frames(spans: Sequence[TimedSpan], frame_rate: float, num_frames: int, *,
         if not last <= span.start <= span.end:
             raise UserInputError(f"span {i} ('{span.text}') is said from {span.start} to {span.end} s, after {last} s")
 
+        if span.start > seconds:
+            raise UserInputError(f"span {i} ('{span.text}') begins at {span.start} s, but there are {seconds:.2f} s")
+
         last = span.start
 
-        begin, end = (min(max(round((time - trimmed) * frame_rate), 0), num_frames) for time in (span.start, span.end))
+        begin, end = (
+            min(max(round((time - trimmed[0]) * frame_rate), 0), num_frames) for time in (span.start, span.end)
+        )
 
         output.append(AlignedSpan(span.text, begin, end))
 

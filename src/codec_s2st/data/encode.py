@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -17,6 +17,7 @@ from torch import Tensor
 from codec_s2st.audio_segments import parse_segment
 from codec_s2st.codecs.chunks import encode_in_chunks
 from codec_s2st.codecs.codec import Codec
+from codec_s2st.data.alignment import Alignment, TimedSpan, to_frames
 from codec_s2st.data.loading import WHOLE_SECONDS, AudioSettings, LoadedAudio, load_audio
 from codec_s2st.data.manifest import SIDES, ManifestRow, resolve_audio
 from codec_s2st.data.shard_format import Codes, Quarantined, ShardRow, Side, code_type
@@ -160,11 +161,30 @@ class RowEncoder:
 
                 seconds += num_samples / self._codec.spec.sample_rate
 
+            trimmed = None if audio is None else audio.trimmed
+
+            try:
+                alignment = self._align(getattr(row, f"{name}_alignment"), codes, trimmed)
+            except UserInputError as ex:
+                return Encoded(Quarantined(row.id, f"{name}_alignment: {ex.message}"), seconds)
+
             text, lang, speaker = (getattr(row, f"{name}_{field}") for field in ("text", "lang", "speaker"))
 
-            sides[name] = Side(codes, text, lang, speaker, trimmed=None if audio is None else audio.trimmed)
+            sides[name] = Side(codes, text, lang, speaker, alignment, trimmed)
 
         return Encoded(ShardRow(row.id, row.split, sides["source"], sides["target"]), seconds)
+
+    def _align(
+        self, spans: Sequence[TimedSpan] | None, codes: Codes | None, trimmed: tuple[float, float] | None
+    ) -> Alignment | None:
+        """Returns which frames of ``codes`` say what."""
+        if spans is None:
+            return None
+
+        if codes is None or self._codec is None:
+            raise UserInputError("there is no audio that it is of")
+
+        return to_frames(spans, self._codec.spec.frame_rate, len(codes), trimmed=trimmed or (0.0, 0.0))
 
     def _encode_side(self, row: ManifestRow, name: str, audio: LoadedAudio, codec: Codec) -> tuple[Codes, int]:
         """Returns the codes [T, Q] of a recording, and the number of its samples."""

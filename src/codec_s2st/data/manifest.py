@@ -2,17 +2,19 @@
 
 A row has a source side and a target side; what is absent is null. Audio paths are absolute, or relative to the
 manifest's folder and then inside it; ``talk.opus#t=12.5,17.25`` is a stretch of a file. Languages are ISO 639-3
-codes. Rows are counted from 0.
+codes. Two further columns, with alignments, may be there. Rows are counted from 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from codec_s2st.data.alignment import parse_spans
 from codec_s2st.data.manifest_checks import check_manifest
 from codec_s2st.data.manifest_row import SIDES as SIDES
 from codec_s2st.data.manifest_row import ManifestRow as ManifestRow
@@ -34,6 +36,16 @@ MANIFEST_SCHEMA: Final = pl.Schema(
 )
 
 
+ALIGNMENT_COLUMNS: Final = tuple(f"{side}_alignment" for side in SIDES)
+
+ALIGNMENT_TYPE: Final = pl.List(pl.Struct({"text": pl.String(), "start": pl.Float64(), "end": pl.Float64()}))
+
+
+def schema_with(columns: Collection[str]) -> pl.Schema:
+    """Returns the columns that every manifest has, and those with alignments that are among ``columns``."""
+    return pl.Schema({**MANIFEST_SCHEMA, **{name: ALIGNMENT_TYPE for name in ALIGNMENT_COLUMNS if name in columns}})
+
+
 def manifest_path(path: Path) -> Path:
     """Returns the manifest's file: ``path`` itself, or ``manifest.parquet`` in the folder ``path``.
 
@@ -50,7 +62,8 @@ def manifest_path(path: Path) -> Path:
 def read_manifest(path: Path) -> pl.DataFrame:
     """Reads and checks the manifest at ``path``, a file or its folder.
 
-    :returns: the columns of ``MANIFEST_SCHEMA``, in that order; further columns of the file are left out.
+    :returns: the columns of ``MANIFEST_SCHEMA``, in that order, and alignments if there are any; further columns of the
+        file are left out.
     :raises UserInputError: file, row and column of the first thing that is wrong are named.
     """
     file = manifest_path(path)
@@ -79,8 +92,8 @@ def write_manifest(frame: pl.DataFrame, path: Path) -> Path:
     file = path if path.suffix == ".parquet" else path / MANIFEST_FILE
 
     for name in frame.columns:
-        if name not in MANIFEST_SCHEMA:
-            raise UserInputError(f"manifest {file}, column '{name}': unknown (known: {', '.join(MANIFEST_SCHEMA)})")
+        if name not in (known := schema_with(ALIGNMENT_COLUMNS)):
+            raise UserInputError(f"manifest {file}, column '{name}': unknown (known: {', '.join(known)})")
 
     frame = _conform(frame, str(file), complete=False)
 
@@ -93,7 +106,11 @@ def write_manifest(frame: pl.DataFrame, path: Path) -> Path:
 
 def iter_rows(frame: pl.DataFrame) -> Iterator[ManifestRow]:
     """Iterates over the rows of a manifest that was read or checked."""
-    for row in frame.select(MANIFEST_SCHEMA.names()).iter_rows(named=True):
+    for row in frame.select(schema_with(frame.columns).names()).iter_rows(named=True):
+        for name in ALIGNMENT_COLUMNS:
+            if name in row:
+                row[name] = parse_spans(row[name])
+
         yield ManifestRow(**row)
 
 
@@ -101,7 +118,13 @@ def manifest_frame(rows: list[ManifestRow]) -> pl.DataFrame:
     """Returns the frame of ``rows``, in their order."""
     columns = {name: [getattr(row, name) for row in rows] for name in MANIFEST_SCHEMA}
 
-    return pl.DataFrame(columns, schema=MANIFEST_SCHEMA)
+    for name in ALIGNMENT_COLUMNS:
+        alignments = [getattr(row, name) for row in rows]
+
+        if any(spans is not None for spans in alignments):
+            columns[name] = [None if spans is None else [asdict(span) for span in spans] for spans in alignments]
+
+    return pl.DataFrame(columns, schema=schema_with(columns))
 
 
 def resolve_audio(manifest: Path, audio: str) -> Path:
@@ -114,6 +137,18 @@ def resolve_audio(manifest: Path, audio: str) -> Path:
     return manifest.parent / audio
 
 
+def typed(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Returns the column ``name`` as ``dtype``; structs may have their fields in another order."""
+    column = pl.col(name)
+
+    if name in ALIGNMENT_COLUMNS:
+        fields = [pl.element().struct.field(field) for field in ("text", "start", "end")]
+
+        column = column.list.eval(pl.struct(fields))
+
+    return column.cast(dtype)
+
+
 def _conform(frame: pl.DataFrame, where: str, *, complete: bool) -> pl.DataFrame:
     """Returns the columns of the schema with its types."""
     required = list(MANIFEST_SCHEMA) if complete else ["id", "split"]
@@ -124,7 +159,7 @@ def _conform(frame: pl.DataFrame, where: str, *, complete: bool) -> pl.DataFrame
 
     columns: list[pl.Expr] = []
 
-    for name, dtype in MANIFEST_SCHEMA.items():
+    for name, dtype in schema_with(frame.columns).items():
         if name not in frame.columns:
             columns.append(pl.lit(None, dtype=dtype).alias(name))
 
@@ -135,12 +170,29 @@ def _conform(frame: pl.DataFrame, where: str, *, complete: bool) -> pl.DataFrame
         is_null = actual == pl.Null
         is_number = dtype.is_numeric() and actual.is_numeric()
         is_string = actual in (pl.String, pl.Categorical) or isinstance(actual, pl.Enum)
+        is_aligned = name in ALIGNMENT_COLUMNS and _holds_spans(actual)
 
-        if not (is_null or is_number or (dtype == pl.String and is_string)):
+        if not (is_null or is_number or (dtype == pl.String and is_string) or is_aligned):
             kind = "numbers" if dtype.is_numeric() else "strings"
+
+            if name in ALIGNMENT_COLUMNS:
+                kind = "lists of structs with text, start and end, in seconds"
 
             raise UserInputError(f"manifest {where}, column '{name}': holds {actual}, must hold {kind}")
 
-        columns.append(pl.col(name).cast(dtype))
+        columns.append(pl.lit(None, dtype=dtype).alias(name) if is_null else typed(name, dtype))
 
     return frame.select(columns)
+
+
+def _holds_spans(dtype: pl.DataType) -> bool:
+    if not isinstance(dtype, pl.List) or not isinstance(dtype.inner, pl.Struct):
+        return False
+
+    fields = {field.name: field.dtype for field in dtype.inner.fields}
+
+    kinds = {"text": fields.get("text") == pl.String}
+
+    kinds |= {name: name in fields and fields[name].is_numeric() for name in ("start", "end")}
+
+    return fields.keys() == kinds.keys() and all(kinds.values())

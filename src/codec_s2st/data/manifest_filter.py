@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from codec_s2st.data.manifest import MANIFEST_SCHEMA, SIDES, manifest_path
-from codec_s2st.data.manifest_scan import scan_manifest
+from codec_s2st.data.manifest import SIDES, manifest_path
+from codec_s2st.data.manifest_scan import scan_manifest, scan_schema
 from codec_s2st.data.manifest_writer import open_manifest_writer
 from codec_s2st.errors import UserInputError
 
@@ -133,7 +133,9 @@ def filter_manifest(path: Path, out: Path, rules: FilterRules) -> FilterResult:
 
     begin = 0
 
-    with open_manifest_writer(output) as append:
+    schema = scan_schema(file)
+
+    with open_manifest_writer(output, schema) as append:
         for batch in scan_manifest(file):
             frame = _apply(batch, reasons)
 
@@ -142,7 +144,7 @@ def filter_manifest(path: Path, out: Path, rules: FilterRules) -> FilterResult:
 
             begin += len(batch)
 
-            frame = frame.filter(pl.col("reason").is_null()).select(MANIFEST_SCHEMA.names())
+            frame = frame.filter(pl.col("reason").is_null()).select(schema.names())
 
             if folder is not None:
                 frame = frame.with_columns(_absolute(f"{side}_audio", folder) for side in SIDES)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from codec_s2st.data.alignment import TimedSpan
+
 SIDES: Final = ("source", "target")
 
 
@@ -26,3 +28,7 @@ class ManifestRow:
     target_lang: str | None = None
     target_speaker: str | None = None
     target_seconds: float | None = None
+
+    source_alignment: tuple[TimedSpan, ...] | None = None
+    target_alignment: tuple[TimedSpan, ...] | None = None
+    """Which words are said when."""

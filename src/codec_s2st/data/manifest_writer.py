@@ -15,24 +15,24 @@ from codec_s2st.data.manifest import MANIFEST_SCHEMA
 
 
 @contextmanager
-def open_manifest_writer(file: Path) -> Iterator[Callable[[pl.DataFrame], None]]:
+def open_manifest_writer(file: Path, schema: pl.Schema = MANIFEST_SCHEMA) -> Iterator[Callable[[pl.DataFrame], None]]:
     """Yields a function that appends rows to the manifest ``file``, which appears when the body has ended well.
 
-    The rows have the columns of ``MANIFEST_SCHEMA``; they are not checked. Equal pieces give equal bytes.
+    The rows have the columns of ``schema``; they are not checked. Equal pieces give equal bytes.
 
     :raises UserInputError: ``file`` cannot be written.
     """
-    schema = _to_arrow(pl.DataFrame(schema=MANIFEST_SCHEMA)).schema
+    arrow_schema = _to_arrow(pl.DataFrame(schema=schema)).schema
 
     with (
         atomic_path(file) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+        pq.ParquetWriter(temporary, arrow_schema, compression="zstd", write_page_checksum=True) as writer,
     ):
 
         def append(frame: pl.DataFrame) -> None:
             # A row group without rows is refused by who reads it.
             if len(frame):
-                writer.write_table(_to_arrow(frame.select(MANIFEST_SCHEMA.names())).cast(schema))
+                writer.write_table(_to_arrow(frame.select(schema.names())).cast(arrow_schema))
 
         yield append
 

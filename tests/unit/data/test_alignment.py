@@ -31,7 +31,7 @@ class TestToFrames:
     def test_cuts_what_lies_outside(self) -> None:
         spans = [TimedSpan("a", 0.0, 0.5), TimedSpan("b", 0.5, 1.2)]
 
-        assert to_frames(spans, 10.0, 7, trimmed=0.2) == (AlignedSpan("a", 0, 3), AlignedSpan("b", 3, 7))
+        assert to_frames(spans, 10.0, 7, trimmed=(0.2, 0.4)) == (AlignedSpan("a", 0, 3), AlignedSpan("b", 3, 7))
 
     @pytest.mark.parametrize(
         ("spans", "message"),
@@ -42,6 +42,7 @@ class TestToFrames:
             ([TimedSpan("a", 0.5, 0.4)], "said from 0.5 to 0.4 s"),
             ([TimedSpan("a", 0.5, 0.6), TimedSpan("b", 0.4, 0.6)], r"span 1 \('b'\).* after 0.5 s"),
             ([TimedSpan("a", float("nan"), 0.6)], "from nan"),
+            ([TimedSpan("a", 1.21, 1.3)], r"span 0 \('a'\) begins at 1.21 s, but there are 1.20 s"),
         ],
     )
     def test_refuses_what_is_no_alignment(self, spans: list[TimedSpan], message: str) -> None:
