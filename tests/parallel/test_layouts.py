@@ -44,6 +44,9 @@ TOGETHER: Final = [
     *(("packed", layout) for layout in ("ddp", "fsdp-layer", "tp")),
 ]
 
+MAPPED: Final = ("ddp", "fsdp-layer")
+"""Layouts that map the file that they start from."""
+
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
@@ -77,11 +80,15 @@ def together(toy: Toy, llm: Path) -> dict[str, Layout]:
     """Trainings in two processes."""
     layouts = {f"{variant}-{layout}": VARIANTS[variant] + RANKS[layout] for variant, layout in TOGETHER}
 
-    stay = ["optimizer.config.lr=0", "gang.tensor_parallel_size=2"]
+    stay = ["optimizer.config.lr=0"]
 
-    layouts["again"] = [f"init={toy.folder / 'depth-fsdp-layer'}", *stay]
+    layouts["again"] = [f"init={toy.folder / 'depth-fsdp-layer'}", *RANKS["tp"], *stay]
 
-    layouts["warm"] = [f"init={llm}", "tokenizer.name=codec_s2st_demo_tokenizer", *VARIANTS["depth"], *stay]
+    warm = [f"init={llm}", "tokenizer.name=codec_s2st_demo_tokenizer", *VARIANTS["depth"], *stay]
+
+    layouts["warm-tp"] = [*warm, *RANKS["tp"]]
+
+    layouts.update({f"warm-{layout}": [*warm, *RANKS[layout], "model.mmap=true"] for layout in MAPPED})
 
     return train(toy, layouts, 2)
 
@@ -155,12 +162,15 @@ def test_tensor_parallelism_starts_from_a_run_under_fsdp(together: dict[str, Lay
     assert_equal_weights(together["again"].weights, together["depth-fsdp-layer"].weights)
 
 
-def test_tensor_parallelism_starts_from_a_textual_llm(together: dict[str, Layout], llm: Path) -> None:
-    config, _ = read_run(together["warm"].folder)
+@pytest.mark.parametrize("name", ["tp", *MAPPED])
+def test_ranks_start_from_a_textual_llm(together: dict[str, Layout], llm: Path, name: str) -> None:
+    layout = together[f"warm-{name}"]
+
+    config, _ = read_run(layout.folder)
 
     model = get_codec_lm_hub().load_custom_model(lazy_checkpoint_path(llm), config)
 
-    assert_equal_weights(together["warm"].weights, dict(model.named_parameters()))
+    assert_equal_weights(layout.weights, dict(model.named_parameters()))
 
 
 @pytest.mark.long
