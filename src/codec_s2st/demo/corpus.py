@@ -14,6 +14,7 @@ from codec_s2st.demo.utterances import iter_demo_utterances as iter_demo_utteran
 from codec_s2st.errors import UserInputError, unknown_name
 
 if TYPE_CHECKING:
+    from codec_s2st.data.alignment import TimedSpan
     from codec_s2st.data.manifest import ManifestRow
     from codec_s2st.demo.grammar import Pair
     from codec_s2st.demo.signal import Wave
@@ -36,6 +37,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--num", type=int, default=200, help="how many pairs with speech (default: %(default)s)")
     parser.add_argument("--text-only", type=int, default=0, metavar="N", help="add N pairs without speech (train only)")
     parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
+    parser.add_argument("--alignments", action="store_true", help="let the manifest say when each word is said")
     parser.add_argument(
         "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="utterances at once (default: one a core)"
     )
@@ -43,7 +45,14 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
 
     manifest = write_corpus(
-        args.out, split=args.split, num=args.num, text_only=args.text_only, seed=args.seed, jobs=args.jobs, quiet=False
+        args.out,
+        split=args.split,
+        num=args.num,
+        text_only=args.text_only,
+        seed=args.seed,
+        alignments=args.alignments,
+        jobs=args.jobs,
+        quiet=False,
     )
 
     print(manifest)
@@ -52,7 +61,15 @@ def main(argv: Sequence[str]) -> int:
 
 
 def write_corpus(
-    out: Path, *, split: str, num: int, seed: int, text_only: int = 0, jobs: int = 1, quiet: bool = True
+    out: Path,
+    *,
+    split: str,
+    num: int,
+    seed: int,
+    text_only: int = 0,
+    alignments: bool = False,
+    jobs: int = 1,
+    quiet: bool = True,
 ) -> Path:
     """Writes ``out/wav/<id>.spa.wav``, ``out/wav/<id>.eng.wav`` (16 kHz, 16 bits) and ``out/manifest.parquet``.
 
@@ -60,6 +77,7 @@ def write_corpus(
 
     :param num: How many pairs with speech.
     :param text_only: How many further pairs have text and no speech; for the split ``train`` only.
+    :param alignments: Whether the manifest says when each word is said.
     :param quiet: Whether no progress bar is drawn on stderr.
 
     :returns: The manifest's file.
@@ -94,14 +112,16 @@ def write_corpus(
         except OSError as ex:
             raise write_error(out, ex) from None
 
-        rows = _write_speech(out, split, num, seed, jobs, quiet)
+        rows = _write_speech(out, split, num, seed, alignments, jobs, quiet)
 
         rows += [_row(pair, split=split, id_=pair.id.replace("train-", "text-")) for pair in texts]
 
         return write_manifest(manifest_frame(rows), out)
 
 
-def _write_speech(out: Path, split: str, num: int, seed: int, jobs: int, quiet: bool) -> list[ManifestRow]:
+def _write_speech(
+    out: Path, split: str, num: int, seed: int, alignments: bool, jobs: int, quiet: bool
+) -> list[ManifestRow]:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -132,6 +152,8 @@ def _write_speech(out: Path, split: str, num: int, seed: int, jobs: int, quiet: 
                     target_audio=target,
                     target_speaker=utterance.target_speaker,
                     target_seconds=utterance.target.size / SAMPLE_RATE,
+                    source_alignment=utterance.source_words if alignments else None,
+                    target_alignment=utterance.target_words if alignments else None,
                 )
             )
 
@@ -151,6 +173,8 @@ def _row(
     target_audio: str | None = None,
     target_speaker: str | None = None,
     target_seconds: float | None = None,
+    source_alignment: tuple[TimedSpan, ...] | None = None,
+    target_alignment: tuple[TimedSpan, ...] | None = None,
 ) -> ManifestRow:
     from codec_s2st.data.manifest import ManifestRow
 
@@ -167,6 +191,8 @@ def _row(
         target_lang="eng",
         target_speaker=target_speaker,
         target_seconds=target_seconds,
+        source_alignment=source_alignment,
+        target_alignment=target_alignment,
     )
 
 

@@ -9,7 +9,7 @@ import soundfile
 pytest.importorskip("espeakng_loader")
 
 from codec_s2st.cli import main as cli_main
-from codec_s2st.data.manifest import read_manifest
+from codec_s2st.data.manifest import iter_rows, read_manifest
 from codec_s2st.demo.corpus import iter_demo_utterances, write_corpus
 from codec_s2st.demo.espeak import HELD_OUT_VOICES, SOURCE_VOICES
 from codec_s2st.demo.grammar import sample_pairs
@@ -53,6 +53,27 @@ def test_manifest_describes_the_files(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "wav").iterdir()} == {
         f"{pair.id}.{lang}.wav" for pair in pairs for lang in ("spa", "eng")
     }
+
+
+def test_alignments_are_added_and_change_nothing_else(tmp_path: Path) -> None:
+    plain = write_corpus(tmp_path / "a", split="train", num=5, text_only=2, seed=3)
+
+    aligned = write_corpus(tmp_path / "b", split="train", num=5, text_only=2, seed=3, alignments=True)
+
+    frame = read_manifest(aligned)
+
+    assert frame.drop("source_alignment", "target_alignment").equals(read_manifest(plain))
+
+    for row in iter_rows(frame.head(5)):
+        for spans, text, seconds in (
+            (row.source_alignment, row.source_text, row.source_seconds),
+            (row.target_alignment, row.target_text, row.target_seconds),
+        ):
+            assert spans is not None and seconds is not None
+
+            assert " ".join(span.text for span in spans) == text and spans[-1].end <= seconds
+
+    assert [row.source_alignment for row in iter_rows(frame.tail(2))] == [None, None]
 
 
 def test_unseen_voices_are_unseen() -> None:
