@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed-lock
 # Tests run side by side; each process computes with one thread.
 JOBS ?= 2
 
-FOLDERS := $(wildcard tests/unit tests/golden tests/presets tests/packaging tests/toy tests/parallel)
+FOLDERS := $(wildcard tests/unit tests/golden tests/presets tests/packaging tests/toy tests/parallel tests/slurm)
 
 export OMP_NUM_THREADS ?= 1
 

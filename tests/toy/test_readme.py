@@ -23,7 +23,20 @@ DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.joinpath("docs").rglob("*.md"))]
 
 
 def commands_in(text: str) -> list[list[str]]:
-    return [line.split() for line in re.findall(r"codec-s2st ([a-z][^`\n]*)", text)]
+    lines = [line.split() for line in re.findall(r"codec-s2st ([a-z][^`\n]*)", text)]
+
+    output = []
+
+    for words in lines:
+        # What is launched is a command too.
+        if words[0] == "launch" and "--" in words:
+            idx = words.index("--")
+
+            output += [words[:idx], words[idx + 1 :]]
+        else:
+            output.append(words)
+
+    return [words for words in output if words]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

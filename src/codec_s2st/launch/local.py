@@ -113,4 +113,5 @@ def _array_variables(info: LaunchInfo, element: int | None) -> Mapping[str, str]
         "SLURM_ARRAY_TASK_COUNT": str(info.array),
         "SLURM_ARRAY_TASK_MIN": "0",
         "SLURM_ARRAY_TASK_MAX": str(info.array - 1),
+        "SLURM_ARRAY_TASK_STEP": "1",
     }
