@@ -1,16 +1,13 @@
-"""A codec and a corpus that take no time, and processes that tokenize it.
-
-``python -m tests.tokenization MANIFEST OUT [DELAY]`` makes the shards, of which each task of an array makes its part.
-"""
+"""A codec and a corpus that take no time, and processes that tokenize it."""
 
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +96,7 @@ def contents(out: Path) -> dict[str, str]:
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in out.iterdir()
-        if not path.name.startswith(".lock")
+        if path.is_file() and not path.name.startswith(".lock")
     }
 
 
@@ -110,40 +107,66 @@ def array_variables(index: int, count: int) -> dict[str, str]:
     return {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in values.items()}
 
 
-def start(
-    manifest: Path, out: Path, *, delay: float = 0.0, variables: Mapping[str, str] | None = None
-) -> subprocess.Popen[str]:
-    """Starts a process that tokenizes. It prints ``ready`` when it is about to begin."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.tokenization", str(manifest), str(out), str(delay)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(variables or {})},
-        cwd=Path(__file__).parents[1],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+_CONTEXT = multiprocessing.get_context("forkserver")
+
+# Processes are forked off one that has imported all: they begin at once.
+_CONTEXT.set_forkserver_preload(["tests.tokenization"])
 
 
-def main(manifest: str, out: str, delay: str = "0") -> int:
+class Run:
+    """A process that tokenizes; of an array, the task that ``variables`` say, as SLURM would."""
+
+    def __init__(
+        self, manifest: Path, out: Path, *, delay: float = 0.0, variables: Mapping[str, str] | None = None
+    ) -> None:
+        """
+        :param delay: How many seconds each recording takes at least.
+        """
+        self._receiver, sender = _CONTEXT.Pipe(duplex=False)
+
+        self._process = _CONTEXT.Process(target=_tokenize, args=(sender, manifest, out, delay, dict(variables or {})))
+
+        self._process.start()
+
+        sender.close()
+
+        assert self._receiver.recv() == "ready"
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+        self._process.join()
+
+    def finish(self) -> str:
+        """Waits for the end, and returns what the command would print at last."""
+        answer: str | CodecS2STError = self._receiver.recv()
+
+        self._process.join()
+
+        if isinstance(answer, CodecS2STError):
+            raise answer
+
+        assert self._process.exitcode == 0
+
+        return answer
+
+
+def _tokenize(sender: Connection, manifest: Path, out: Path, delay: float, variables: dict[str, str]) -> None:
+    os.environ.update(variables)
+
     codec = LoudnessCodec()
 
-    codec.delay = float(delay)
+    codec.delay = delay
 
-    print("ready", flush=True)
+    sender.send("ready")
 
     try:
-        summary = tokenize_manifest(
-            Path(manifest), Path(out), codec, rows_per_shard=2, task=find_array_task(os.environ)
-        )
+        summary = tokenize_manifest(manifest, out, codec, rows_per_shard=2, task=find_array_task(os.environ))
     except CodecS2STError as ex:
-        print(ex, file=sys.stderr)
-
-        return ex.exit_code
-
-    print("others go on" if summary is None else summary)
-
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+        sender.send(ex)
+    else:
+        sender.send("others go on" if summary is None else str(summary))

@@ -10,7 +10,7 @@ from codec_s2st.data.array import ArrayTask
 from codec_s2st.data.tokenize import Tokenization, tokenize_manifest
 from codec_s2st.data.tokenize_summary import TokenizeSummary
 from codec_s2st.errors import UserInputError
-from tests.tokenization import LoudnessCodec, array_variables, contents, start, write_corpus
+from tests.tokenization import LoudnessCodec, Run, array_variables, contents, write_corpus
 
 NUM_TASKS = 3
 
@@ -48,16 +48,16 @@ class TestArray:
     def test_tasks_at_once_make_what_one_makes(self, tmp_path: Path, corpus: Path, wanted: dict[str, str]) -> None:
         out = tmp_path / "out"
 
-        tasks = [start(corpus, out, delay=0.03, variables=array_variables(i, NUM_TASKS)) for i in range(NUM_TASKS)]
+        tasks = [Run(corpus, out, delay=0.03, variables=array_variables(i, NUM_TASKS)) for i in range(NUM_TASKS)]
 
-        outputs = [task.communicate() for task in tasks]
-
-        assert [task.returncode for task in tasks] == [0] * NUM_TASKS, outputs
+        answers = [task.finish() for task in tasks]
 
         assert contents(out) == wanted
 
         # The last one sums up; two that end at the same moment may both see all shards.
-        assert 1 <= sum("40 rows in 20 shard(s)" in output for output, _ in outputs) <= 2
+        assert 1 <= sum("40 rows in 20 shard(s)" in answer for answer in answers) <= 2
+
+        assert answers.count("others go on") >= 1
 
         assert {path.name for path in out.iterdir()} - set(wanted) == {".lock"}
 
@@ -78,10 +78,10 @@ class TestArray:
 
         other = write_corpus(tmp_path / "other", num_pairs=8)
 
-        first = start(corpus, out, delay=0.3, variables=array_variables(0, 2))
+        first = Run(corpus, out, delay=0.3, variables=array_variables(0, 2))
 
         while not list(out.glob("shard-*")):
-            assert first.poll() is None
+            assert first.is_running
 
         # With the same number of tasks, another number of them, and none.
         for manifest, task, words in (
@@ -93,26 +93,24 @@ class TestArray:
             with pytest.raises(UserInputError, match=words):
                 tokenize_manifest(manifest, out, LoudnessCodec(), rows_per_shard=2, task=task)
 
-            assert first.poll() is None
+            assert first.is_running
 
-        second = start(corpus, out, variables=array_variables(1, 2))
+        second = Run(corpus, out, variables=array_variables(1, 2))
 
-        assert second.wait() == 0
-
-        assert first.wait() == 0
+        second.finish()
+        first.finish()
 
         assert contents(out) == wanted
 
     def test_task_that_was_killed_is_made_up_for(self, tmp_path: Path, corpus: Path, wanted: dict[str, str]) -> None:
         out = tmp_path / "out"
 
-        first = start(corpus, out, delay=0.2, variables=array_variables(0, 2))
+        first = Run(corpus, out, delay=0.2, variables=array_variables(0, 2))
 
         while not list(out.glob("shard-*")):
-            assert first.poll() is None
+            assert first.is_running
 
         first.kill()
-        first.wait()
 
         def run(index: int) -> TokenizeSummary | None:
             return tokenize_manifest(corpus, out, LoudnessCodec(), rows_per_shard=2, task=ArrayTask(index, 2))
