@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, final
+from typing import Final, Literal, final
 
 from fairseq2.datasets import DataReader
 from fairseq2.gang import Gangs
@@ -60,7 +60,11 @@ class DataSection(Validatable):
     """The largest number of steps of a batch, padding included."""
 
     max_seq_len: int = 512
-    """Longer sequences are left out, and counted in the log."""
+    """The largest number of steps of a sequence."""
+
+    over_long: Literal["drop", "crop"] = "drop"
+    """What becomes of longer sequences, which are counted in the log: ``drop`` leaves them out; ``crop`` keeps their
+    beginning where a task has a single segment, such as text_lm and speech_lm, and leaves out the others."""
 
     packing: bool = False
     """If ``True``, the sequences of a batch stand one after the other in one row of ``max_batch_steps`` steps, and each

@@ -21,6 +21,10 @@ class _Step:
     state: dict[str, object]
     """The reader's, after these batches."""
 
+    drawn: list[int]
+
+    over_long: list[int]
+
 
 @final
 class _StepProducer:
@@ -31,10 +35,13 @@ class _StepProducer:
         # The threads of the process that was forked are not in this one.
         torch.set_num_threads(1)
 
+        # It may have been forked while another thread was about to write to the log. The steps tell it all.
+        self._reader.over_long_log = None
+
     def make(self) -> _Step:
         batches = next(self._reader)
 
-        return _Step(batches, self._reader.state_dict())
+        return _Step(batches, self._reader.state_dict(), self._reader.drawn, self._reader.over_long)
 
     def skip(self) -> None:
         self._reader.skip()
@@ -72,6 +79,9 @@ class PrefetchReader(DataReader[SpeechTextBatch]):
         step = next(self._pool)
 
         self._state = step.state
+
+        if self._reader.over_long_log is not None:
+            self._reader.over_long_log.tell(step.drawn, step.over_long)
 
         return step.batches
 

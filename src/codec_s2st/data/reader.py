@@ -3,124 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias, cast, final
+from typing import Any, cast, final
 
 import numpy as np
 from fairseq2.datasets import DataReader
 from fairseq2.logging import log
+from numpy.typing import NDArray
 from typing_extensions import Self, override
 
-from codec_s2st.data.batch import SpeechTextBatch, collate, collate_packed
+from codec_s2st.data.batch import SpeechTextBatch
+from codec_s2st.data.batch_maker import BatchMaker as BatchMaker
+from codec_s2st.data.batch_maker import Draw
 from codec_s2st.data.mixture import Mixture, TaskSource
-from codec_s2st.data.packing import pack
-from codec_s2st.data.templates import LossPolicy, TextEncoder, count_frames, count_steps, render
-from codec_s2st.errors import UserInputError
-from codec_s2st.tokens.sequence import SequenceBuilder
-
-Draw: TypeAlias = tuple[TaskSource, int]
-"""An example: its source, and its position there."""
-
-
-@dataclass(frozen=True)
-class BatchMaker:
-    """Groups examples to batches, and renders them."""
-
-    builder: SequenceBuilder
-
-    encode_text: TextEncoder
-
-    loss: LossPolicy
-
-    max_batch_steps: int
-    """The largest number of steps of a batch, padding included; if packed, the number of steps of each batch."""
-
-    max_seq_len: int
-    """Longer sequences are left out, and counted."""
-
-    packed: bool = False
-    """If ``True``, the sequences of a batch stand in one row; if not, each has its own and is padded."""
-
-    def plan(self, draws: Sequence[Draw], *, multiple: int = 1) -> list[list[Draw]]:
-        """Groups examples to batches, without rendering them; those longer than ``max_seq_len`` are left out.
-
-        :param multiple: The number of batches is made a multiple of it, by halving the largest ones.
-
-        :raises UserInputError: no example is short enough, or there are too few of them.
-        """
-        lengths = [count_steps(src.template, src.outline(i), self.builder, self.encode_text) for src, i in draws]
-
-        kept = self._find_short(lengths)
-
-        lengths = [lengths[k] for k in kept]
-
-        groups = pack(lengths, self.max_batch_steps) if self.packed else self._group_by_length(lengths)
-
-        return [[draws[kept[i]] for i in group] for group in _split(groups, multiple)]
-
-    def _find_short(self, lengths: Sequence[int]) -> list[int]:
-        kept = [k for k, length in enumerate(lengths) if length <= self.max_seq_len]
-
-        if len(kept) < len(lengths):
-            num_left_out, longest = len(lengths) - len(kept), max(lengths)
-
-            log.warning("{} of {} examples are longer than {} steps and left out; the longest has {}.", num_left_out, len(lengths), self.max_seq_len, longest)  # fmt: skip  # noqa: E501
-
-        if not kept:
-            raise UserInputError(
-                f"every sequence is longer than {self.max_seq_len} steps", hint="raise `data.max_seq_len`"
-            )
-
-        return kept
-
-    def _group_by_length(self, lengths: Sequence[int]) -> list[list[int]]:
-        groups: list[list[int]] = [[]]
-
-        for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-            if groups[-1] and (len(groups[-1]) + 1) * lengths[i] > self.max_batch_steps:
-                groups.append([])
-
-            groups[-1].append(i)
-
-        return groups
-
-    def make(self, draws: Sequence[Draw]) -> SpeechTextBatch:
-        """Renders the examples of a batch."""
-        sequences, num_frames = [], 0
-
-        examples = [source.example(i) for source, i in draws]
-
-        for (source, _), example in zip(draws, examples, strict=True):
-            loss = source.loss or self.loss
-
-            sequences.append(render(source.template, example, self.builder, self.encode_text, loss))
-
-            num_frames += count_frames(source.template, example)
-
-        tasks, row_ids = [source.name for source, _ in draws], [example.id for example in examples]
-
-        pad = self.builder.vocabulary.pad
-
-        if self.packed:
-            return collate_packed(
-                sequences, tasks, row_ids, pad=pad, num_frames=num_frames, num_steps=self.max_batch_steps
-            )
-
-        return collate(sequences, tasks, row_ids, pad=pad, num_frames=num_frames)
-
-
-def _split(groups: list[list[int]], multiple: int) -> list[list[int]]:
-    while len(groups) % multiple != 0:
-        largest = max(range(len(groups)), key=lambda g: len(groups[g]))
-
-        group = groups[largest]
-
-        if len(group) < 2:
-            raise UserInputError(f"{sum(map(len, groups))} examples are too few for {multiple} batches")
-
-        groups[largest : largest + 1] = [group[: len(group) // 2], group[len(group) // 2 :]]
-
-    return groups
+from codec_s2st.data.over_long import OverLongLog, describe_over_long
 
 
 @final
@@ -130,8 +25,20 @@ class MixtureReader(DataReader[SpeechTextBatch]):
     Examples are drawn in blocks; a block's examples are grouped to batches, and these are shuffled. The batches of all
     blocks are one stream, a function of the seed alone, which is dealt to the ranks in turn. So the state, a place in
     the stream, is the same on all ranks and holds for any number of them: the block's number, the number of its batches
-    already dealt, and the number of examples drawn from each source before it.
+    already dealt, and for each source the numbers of examples drawn, and too long, before it.
     """
+
+    _block: int
+    _batch: int
+
+    _batches: list[list[Draw]] | None
+    """The block's; ``None`` before it is made."""
+
+    # By source, before the block and in it.
+    _drawn: NDArray[np.int64]
+    _over_long: NDArray[np.int64]
+    _drawn_in_block: NDArray[np.int64]
+    _over_long_in_block: NDArray[np.int64]
 
     def __init__(
         self,
@@ -154,18 +61,21 @@ class MixtureReader(DataReader[SpeechTextBatch]):
         self._world_size = world_size
         self._num_accumulate = num_accumulate
 
-        self._batches: list[list[Draw]] | None = None
+        self.over_long_log: OverLongLog | None = None
+        """Is told what was too long, where it is set."""
 
-        self._sources_of_block: list[int] = []
+        if rank == 0:
+            names = [source.name for source in mixture.sources]
+
+            self.over_long_log = OverLongLog(names, maker.max_seq_len, cropped=maker.crop)
 
         self.reset()
 
     @override
     def reset(self) -> None:
-        self._block = 0
-        self._batch = 0
-        self._drawn = [0] * len(self._mixture.sources)
-        self._batches = None
+        zeros = [0] * len(self._mixture.sources)
+
+        self.load_state_dict({"block": 0, "batch": 0, "drawn": zeros, "over_long": zeros})
 
     @override
     def __iter__(self) -> Self:
@@ -183,15 +93,29 @@ class MixtureReader(DataReader[SpeechTextBatch]):
         """Returns what this rank's batches of the next step hold."""
         draws = [self._next_draws() for _ in range(self._world_size * self._num_accumulate)]
 
+        if self.over_long_log is not None:
+            self.over_long_log.tell(self.drawn, self.over_long)
+
         return draws[self._rank :: self._world_size]
+
+    @property
+    def drawn(self) -> list[int]:
+        """The number of examples drawn from each source, those of the present block included."""
+        return cast(list[int], (self._drawn + self._drawn_in_block).tolist())
+
+    @property
+    def over_long(self) -> list[int]:
+        """The number of examples of each source that were too long, those of the present block included."""
+        return cast(list[int], (self._over_long + self._over_long_in_block).tolist())
 
     def _next_draws(self) -> list[Draw]:
         if self._batches is None:
             self._batches = self._make_block()
 
         while self._batch >= len(self._batches):
-            for source in self._sources_of_block:
-                self._drawn[source] += 1
+            self._drawn = self._drawn + self._drawn_in_block
+
+            self._over_long = self._over_long + self._over_long_in_block
 
             self._block += 1
             self._batch = 0
@@ -202,19 +126,30 @@ class MixtureReader(DataReader[SpeechTextBatch]):
         return self._batches[self._batch - 1]
 
     def _make_block(self) -> list[list[Draw]]:
-        draws = self._mixture.draw(self._block, self._block_size, self._drawn)
+        draws = self._mixture.draw(self._block, self._block_size, self._drawn.tolist())
 
-        self._sources_of_block = [source for source, _ in draws]
+        plan = self._maker.plan([(self._mixture.sources[source], i) for source, i in draws])
 
-        batches = self._maker.plan([(self._mixture.sources[source], i) for source, i in draws])
+        num_sources = len(self._mixture.sources)
 
-        order = np.random.default_rng((self._mixture.seed, 2, self._block)).permutation(len(batches))
+        sources = np.array([source for source, _ in draws])
 
-        return [batches[i] for i in order]
+        self._drawn_in_block = np.bincount(sources, minlength=num_sources)
+
+        self._over_long_in_block = np.bincount(sources[plan.over_long], minlength=num_sources)
+
+        order = np.random.default_rng((self._mixture.seed, 2, self._block)).permutation(len(plan.batches))
+
+        return [plan.batches[i] for i in order]
 
     @override
     def state_dict(self) -> dict[str, object]:
-        return {"block": self._block, "batch": self._batch, "drawn": list(self._drawn)}
+        return {
+            "block": self._block,
+            "batch": self._batch,
+            "drawn": self._drawn.tolist(),
+            "over_long": self._over_long.tolist(),
+        }
 
     @override
     def load_state_dict(self, state_dict: dict[str, object]) -> None:
@@ -223,10 +158,16 @@ class MixtureReader(DataReader[SpeechTextBatch]):
         """
         state = cast(dict[str, Any], state_dict)
 
-        if len(state["drawn"]) != len(self._drawn):
-            raise ValueError(f"The state has {len(state['drawn'])} sources, but the mixture has {len(self._drawn)}.")
+        num_sources = len(self._mixture.sources)
 
-        self._block, self._batch, self._drawn = int(state["block"]), int(state["batch"]), list(state["drawn"])
+        if len(state["drawn"]) != num_sources:
+            raise ValueError(f"The state has {len(state['drawn'])} sources, but the mixture has {num_sources}.")
+
+        self._block, self._batch = int(state["block"]), int(state["batch"])
+
+        self._drawn, self._over_long = np.array(state["drawn"]), np.array(state["over_long"])
+
+        self._drawn_in_block = self._over_long_in_block = np.zeros(num_sources, dtype=np.int64)
 
         self._batches = None
 
@@ -259,13 +200,18 @@ class SourceReader(DataReader[SpeechTextBatch]):
 
         plan = maker.plan(draws)
 
-        if -(-len(plan) // world_size) * world_size <= len(draws):
+        if -(-len(plan.batches) // world_size) * world_size <= sum(map(len, plan.batches)):
             plan = maker.plan(draws, multiple=world_size)
 
-        batches = [[maker.make(batch)] for batch in plan[rank::world_size]]
+        if plan.over_long and rank == 0:
+            what = describe_over_long(len(draws), len(plan.over_long), maker.max_seq_len, cropped=maker.crop)
+
+            log.warning("To validate '{}': {}.", sources[0].name, what)
+
+        batches = [[maker.make(batch)] for batch in plan.batches[rank::world_size]]
 
         # All ranks must take part in the same number of steps.
-        self._batches = batches + [[] for _ in range(-(-len(plan) // world_size) - len(batches))]
+        self._batches = batches + [[] for _ in range(-(-len(plan.batches) // world_size) - len(batches))]
 
         self._iterator: Iterator[list[SpeechTextBatch]] = iter(self._batches)
 

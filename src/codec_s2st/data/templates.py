@@ -204,13 +204,6 @@ def count_steps(template: TaskTemplate, example: Example, builder: SequenceBuild
     return total
 
 
-def count_frames(template: TaskTemplate, example: Example) -> int:
-    """Returns the number of codec frames in what :func:`render` returns."""
-    pieces = (piece for slot in template.slots for piece in _pieces(template, slot, example))
-
-    return sum(len(piece) for piece in pieces if not isinstance(piece, str))
-
-
 def render(
     template: TaskTemplate, example: Example, builder: SequenceBuilder, encode_text: TextEncoder, loss: LossPolicy
 ) -> TokenSequence:

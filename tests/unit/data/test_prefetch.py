@@ -169,7 +169,7 @@ class TestState:
 
     def test_of_another_mixture_is_refused(self, make: Any) -> None:
         with pytest.raises(ValueError, match="has 1 sources"):
-            make(1).load_state_dict({"block": 0, "batch": 0, "drawn": [0]})
+            make(1).load_state_dict({"block": 0, "batch": 0, "drawn": [0], "over_long": [0]})
 
 
 class TestErrors:

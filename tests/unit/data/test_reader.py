@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,12 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     return open_toy_shards(tmp_path_factory.mktemp("shards"), toy_rows(40, num_valid=10))
 
 
-def make_maker(*, max_batch_steps: int = 120, max_seq_len: int = 100, packed: bool = False) -> BatchMaker:
+def make_maker(
+    *, max_batch_steps: int = 120, max_seq_len: int = 100, packed: bool = False, crop: bool = False
+) -> BatchMaker:
     builder = SequenceBuilder(Vocabulary(32, (16, 16)), parse_pattern("parallel", 2))
 
-    return BatchMaker(builder, encode_letters, "target", max_batch_steps, max_seq_len, packed)
+    return BatchMaker(builder, encode_letters, "target", max_batch_steps, max_seq_len, packed, crop)
 
 
 def make_reader(
@@ -140,7 +144,7 @@ class TestBatches:
         reader = make_reader(shards, tasks=("s2st",), block_size=30)
 
         for block in range(3):
-            reader.load_state_dict({"block": block, "batch": 0, "drawn": [30 * block]})
+            reader.load_state_dict({"block": block, "batch": 0, "drawn": [30 * block], "over_long": [0]})
 
             # A block of as many examples as there are rows is an epoch.
             ids = [row_id for batch in block_of(reader, block) for row_id in batch.row_ids]
@@ -156,7 +160,7 @@ class TestBatches:
         assert Counter(ids) == {f"row{i}": 7 for i in range(30)}
 
     def _read_block(self, reader: MixtureReader, block: int) -> list[SpeechTextBatch]:
-        reader.load_state_dict({"block": block, "batch": 0, "drawn": [7 * block]})
+        reader.load_state_dict({"block": block, "batch": 0, "drawn": [7 * block], "over_long": [0]})
 
         return block_of(reader, block)
 
@@ -252,7 +256,7 @@ class TestState:
 
         read(reader, 20)
 
-        assert state == {"block": 0, "batch": 0, "drawn": [0, 0]}
+        assert state == {"block": 0, "batch": 0, "drawn": [0, 0], "over_long": [0, 0]}
 
     def test_reset_begins_anew(self, shards: ShardSet) -> None:
         reader = make_reader(shards)
@@ -322,7 +326,7 @@ class TestRanks:
 
             return render(*args)
 
-        monkeypatch.setattr("codec_s2st.data.reader.render", count)
+        monkeypatch.setattr("codec_s2st.data.batch_maker.render", count)
 
         steps = read(make_reader(shards, rank=3, world_size=4), 5)
 
@@ -384,10 +388,96 @@ class TestLongSequences:
         assert max(batch.ids.size(1) for batch in kept) <= 20
 
         message = (
-            f"{num_long} of {BLOCK_SIZE} examples are longer than 20 steps and left out; the longest has {max(lengths)}"
+            rf"So far, {num_long} of {BLOCK_SIZE} examples \({num_long / BLOCK_SIZE:.2%}\) are longer than "
+            rf"`data.max_seq_len`, 20 steps, and left out: \d+ of s2st"
         )
 
-        assert message in caplog.text
+        assert re.search(message, caplog.text)
+
+    def test_are_told_of_whenever_they_have_doubled(self, shards: ShardSet, caplog: pytest.LogCaptureFixture) -> None:
+        reader = make_reader(shards, make_maker(max_seq_len=20))
+
+        with caplog.at_level(logging.WARNING, logger="fairseq2"):
+            while int(reader.state_dict()["block"]) < 40:  # type: ignore[call-overload]
+                next(reader)
+
+        told = [int(num) for num in re.findall(r"So far, (\d+) of", caplog.text)]
+
+        assert 3 <= len(told) <= 7 and all(two >= 2 * one for one, two in pairwise(told))
+
+        assert sum(reader.over_long) < 2 * told[-1]
+
+    def test_are_counted_once_over_resumes(self, shards: ShardSet) -> None:
+        maker = make_maker(max_seq_len=20)
+
+        expected, reader = make_reader(shards, maker), make_reader(shards, maker)
+
+        for _ in range(40):
+            next(expected)
+
+            state = reader.state_dict()
+
+            reader = make_reader(shards, maker)
+
+            reader.load_state_dict(state)
+
+            next(reader)
+
+        assert reader.state_dict() == expected.state_dict()
+
+        assert (reader.drawn, reader.over_long) == (expected.drawn, expected.over_long)
+
+        assert all(0 < num <= drawn for num, drawn in zip(reader.over_long, reader.drawn, strict=True))
+
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_can_be_cropped_where_a_task_has_one_segment(self, shards: ShardSet, packed: bool) -> None:
+        whole, cropping = make_maker(packed=packed), make_maker(packed=packed, max_seq_len=7, crop=True)
+
+        tasks = ("text_lm", "speech_lm")
+
+        batches = block_of(make_reader(shards, cropping, tasks=tasks))
+
+        assert sum(batch.batch_size for batch in batches) == BLOCK_SIZE
+
+        rows = {shards.row(i).id: Example(shards.row(i)) for i in range(len(shards))}
+
+        num_cropped = 0
+
+        for batch in batches:
+            num_frames = begin = 0
+
+            for i, (task, row_id) in enumerate(key(batch)):
+                sequence = render(find_template(task), rows[row_id], whole.builder, encode_letters, "target")
+
+                length = min(len(sequence), 7)
+
+                place = (0, slice(begin, begin + length)) if packed else (i, slice(length))
+
+                assert torch.equal(batch.ids[place], sequence.ids[:length])
+                assert torch.equal(batch.loss_mask[place], sequence.loss_mask[:length])
+
+                begin += length
+
+                num_cropped += len(sequence) > length
+
+                # Tags of the task and the language, <speech>, and frames to the end.
+                if task == "speech_lm":
+                    num_frames += min(len(rows[row_id].row.source.codes), 4)  # type: ignore[arg-type]
+
+            assert batch.num_frames == num_frames
+
+        reader = make_reader(shards, cropping, tasks=tasks)
+
+        next(reader)
+
+        assert sum(reader.over_long) == num_cropped > 0
+
+    def test_are_left_out_where_a_task_has_more(self, shards: ShardSet) -> None:
+        dropping, cropping = (
+            block_of(make_reader(shards, make_maker(max_seq_len=20, crop=crop))) for crop in (False, True)
+        )
+
+        assert [key(batch) for batch in dropping] == [key(batch) for batch in cropping]
 
     def test_nothing_else_is_refused(self, shards: ShardSet) -> None:
         with pytest.raises(UserInputError, match="every sequence is longer than 5 steps"):

@@ -70,6 +70,7 @@ def open_training_data(config: SpeechTextTrainConfig, context: RecipeContext, lo
         config.data.max_batch_steps,
         config.data.max_seq_len,
         config.data.packing,
+        config.data.over_long == "crop",
     )
 
     return TrainingData(dataset, tokenizer, maker, codec.spec)
