@@ -114,7 +114,7 @@ _CONTEXT.set_forkserver_preload(["tests.tokenization"])
 
 
 class Run:
-    """A process that tokenizes; of an array, the task that ``variables`` say, as SLURM would."""
+    """A process that tokenizes; of an array, the task that ``variables`` say, as SLURM would. Its first row is done."""
 
     def __init__(
         self, manifest: Path, out: Path, *, delay: float = 0.0, variables: Mapping[str, str] | None = None
@@ -130,7 +130,7 @@ class Run:
 
         sender.close()
 
-        assert self._receiver.recv() == "ready"
+        assert self._receiver.recv() == "begun"
 
     @property
     def is_running(self) -> bool:
@@ -162,10 +162,20 @@ def _tokenize(sender: Connection, manifest: Path, out: Path, delay: float, varia
 
     codec.delay = delay
 
-    sender.send("ready")
+    has_begun = False
+
+    def tell(rows: int, seconds: float) -> None:
+        nonlocal has_begun
+
+        if rows and not has_begun:
+            has_begun = True
+
+            sender.send("begun")
 
     try:
-        summary = tokenize_manifest(manifest, out, codec, rows_per_shard=2, task=find_array_task(os.environ))
+        summary = tokenize_manifest(
+            manifest, out, codec, rows_per_shard=2, task=find_array_task(os.environ), progress=tell
+        )
     except CodecS2STError as ex:
         sender.send(ex)
     else:
