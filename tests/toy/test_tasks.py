@@ -10,7 +10,6 @@ import pytest
 
 from codec_s2st.cli import main
 from codec_s2st.codecs import load_codec
-from codec_s2st.exchange.publish import publish_model
 from codec_s2st.recipes.common.initial import read_run
 from codec_s2st.tokens.vocabulary import OWN_SLOTS
 from codec_s2st.translator import SpeechTranslator
@@ -25,8 +24,6 @@ OWN = """{name: s2st_spelled, languages: [target], segments: [
     {modality: speech, side: target, role: target}]}"""
 
 OTHER = "{name: echo, segments: [{modality: text, side: target, role: target}]}"
-
-TASKS = ("s2st_chain", "tts_voice", "interleaved_lm", "s2st_spelled")
 
 MIXTURE = "[{task: s2st_chain}, {task: tts_voice}, {task: interleaved_lm}, {task: s2st_spelled, reverse: true}]"
 
@@ -71,6 +68,15 @@ class TestTraining:
             assert losses[-1] < losses[0]
 
         assert read_losses(run)[-1] < 0.7 * read_losses(run)[0]
+
+    def test_workers_make_the_same_batches(self, aligned: Toy, run: Path, tmp_path: Path) -> None:
+        options = [f"data.mixture={MIXTURE}", f"data.tasks=[{OWN}]", "regime.num_steps=10", "data.num_workers=1"]
+
+        assert aligned.cpt(tmp_path / "run", *options) == 0
+
+        whole = read_metrics(run)
+
+        assert read_metrics(tmp_path / "run") == {step: whole[step] for step in range(2, 11, 2)}
 
     def test_metrics_of_own_tasks_are_numbers_in_the_log(self, run: Path) -> None:
         log = run.joinpath("logs", "rank_0.log").read_text()
@@ -125,7 +131,9 @@ class TestTraining:
 def card(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("published") / "toy_chain"
 
-    return publish_model(run, out, "toy_chain", tasks=TASKS, languages=["spa-eng"], notes={"license": "MIT"})
+    assert main(["publish", str(run), str(out), "--name", "toy_chain"]) == 0
+
+    return out / "card.yaml"
 
 
 class TestTranslation:
@@ -150,14 +158,32 @@ class TestTranslation:
 
         result = json.loads(capsys.readouterr().out)
 
-        assert len(result["steps"]) == num_steps and result["text"] is None and result["seconds_out"] > 0
+        assert (result["model"], len(result["steps"])) == ("codec_s2st_toy_chain", num_steps)
+
+        assert result["text"] is None and result["seconds_out"] > 0
 
         assert tmp_path.joinpath("out.wav").is_file()
+
+    @pytest.mark.parametrize(("task", "rc"), [("s2st_spelled", 0), ("s2st_chain", 2)])
+    def test_a_voice_is_given_to_tasks_that_have_one(self, card: Path, tmp_path: Path, task: str, rc: int) -> None:
+        source, voice = (write_speech(tmp_path / f"{name}.wav", seconds=0.4) for name in ("in", "voice"))
+
+        arguments = ["translate", str(source), str(tmp_path / "out.wav"), "--model", str(card), "--task", task]
+
+        assert main([*arguments, "--voice", str(voice)]) == rc
+
+        assert tmp_path.joinpath("out.wav").is_file() == (rc == 0)
 
     def test_what_does_not_start_from_speech_is_refused(self, card: Path, tmp_path: Path) -> None:
         translator = SpeechTranslator.from_card(str(card))
 
-        assert translator.tasks == TASKS and list(translator.own_tasks) == ["s2st_spelled"]
+        # Those that start from speech come first.
+        assert translator.tasks == ("s2st_chain", "s2st_spelled", "tts_voice", "interleaved_lm")
+
+        assert list(translator.own_tasks) == ["s2st_spelled"]
+
+        # Of the mixture's tasks with two sides, one is reversed.
+        assert translator.languages == (("spa", "eng"), ("eng", "spa"))
 
         source = write_speech(tmp_path / "in.wav", seconds=0.4)
 

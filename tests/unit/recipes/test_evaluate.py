@@ -72,7 +72,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "model_config": asdict(config),
         "checkpoint": "tiny",
         "codec": codec.fingerprint.name,
-        "tasks": ["s2st", "asr"],
+        "tasks": ["s2st", "asr", "s2st_chain"],
         "languages": ["spa-eng"],
     }
 
@@ -125,6 +125,18 @@ class TestS2ST:
         assert value_of(report, "codec topline", "asr-bleu", "open") > value_of(report, "model", "asr-bleu", "open")
         assert value_of(report, "model", "asr-bleu", "constrained") < 30
         assert value_of(report, "chance", "asr-bleu", None) < 30
+
+    def test_chains_are_scored_by_what_they_say(self, corpus: Path, model: Path, tmp_path: Path) -> None:
+        options = ["task=s2st_chain", "max_items=1", "transcriber=constrained"]
+
+        assert recipe_main(EvaluateRecipe(), arguments(corpus, model, tmp_path / "run", *options)) == 0
+
+        report = read_report(tmp_path / "run")
+
+        assert report["task"] == "s2st_chain"
+
+        assert value_of(report, "codec topline", "asr-wer", "constrained") < 0.2
+        assert value_of(report, "model", "asr-wer", "constrained") > 0.5
 
     def test_every_score_says_what_it_is(self, s2st_run: Path, model: Path, corpus: Path) -> None:
         report = read_report(s2st_run)
