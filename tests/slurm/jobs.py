@@ -43,7 +43,7 @@ def submit_cpt(cluster: Cluster, preset: Path, out: Path, overrides: Sequence[st
     return submit(cluster, "--preset", preset, "--", "cpt", out, "--config", *overrides)
 
 
-def wait_for_state(cluster: Cluster, job_id: str, state: str, seconds: float = 300) -> None:
+def wait_for_state(cluster: Cluster, job_id: str, state: str, seconds: float = 600) -> None:
     """Waits until a job is in a state; what has failed will not change any more."""
     final = {"CANCELLED", "COMPLETED", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
 
@@ -69,7 +69,7 @@ def step_of(run: Path) -> int:
         return 0
 
 
-def wait_for_step(cluster: Cluster, job_id: str, run: Path, step: int, seconds: float = 300) -> None:
+def wait_for_step(cluster: Cluster, job_id: str, run: Path, step: int, seconds: float = 600) -> None:
     """Waits until a run has published the metrics of a step."""
 
     def is_reached() -> bool:

@@ -1,4 +1,4 @@
-"""Jobs on a real SLURM of two nodes: a distributed run, a failure, and cancelling."""
+"""Jobs on a real SLURM of two nodes: a distributed run, and one that is cancelled."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def test_two_nodes_learn_what_two_processes_learn_here(
     assert f"cpt-slurm  job {job}  DONE  {record.folder}\n" == launch(cluster, "status", job)
 
     # Each rank on its node.
-    for rank, node in enumerate(("alpha", "beta")):
+    for rank in range(2):
         log = launch(cluster, "logs", tmp_path / "slurm", "--rank", str(rank))
 
-        assert f"World: {rank}/2" in log and f"SLURMD_NODENAME={node}" in log
+        assert f"node={rank}(2), global_rank={rank}(2)" in log
 
     for name in ("commit.txt", "config.yaml", "launch.json", "packages.txt", "submission.sh"):
         assert record.folder.joinpath(name).stat().st_size > 0
@@ -42,18 +42,6 @@ def test_two_nodes_learn_what_two_processes_learn_here(
 
     # What has ended may be launched again, and has nothing left to do.
     assert "nothing waits or runs\n" == launch(cluster, "cancel", tmp_path / "slurm")
-
-
-def test_a_failure_says_why(cluster: Cluster, toy: Toy, preset: Path, tmp_path: Path) -> None:
-    overrides = [*toy.overrides, "dataset.config_overrides={shards: [/gone]}"]
-
-    job = submit_cpt(cluster, preset, tmp_path / "run", overrides)
-
-    wait_for(lambda: cluster.states()[job] == "FAILED", 300)
-
-    status = launch(cluster, "status", tmp_path / "run")
-
-    assert f"job {job}  FAILED  exit code 2" in status and "error: " in status and "/gone" in status
 
 
 def test_what_is_cancelled_saves_and_does_not_come_back(

@@ -38,7 +38,7 @@ def test_a_preempted_run_learns_what_one_that_is_left_alone_learns(
 
     assert 6 <= step and step % 50 != 0
 
-    wait_for_state(cluster, job, "COMPLETED", 600)
+    wait_for_state(cluster, job, "COMPLETED")
 
     assert cluster.field(job, "Restarts") == "1"
 
@@ -65,7 +65,7 @@ def test_a_job_that_is_preempted_while_it_starts_is_not_lost(
 
     wait_for_state(cluster, preempt(cluster), "COMPLETED")
 
-    wait_for_state(cluster, job, "COMPLETED", 600)
+    wait_for_state(cluster, job, "COMPLETED")
 
     assert cluster.field(job, "Restarts") == "1" and len(read_metrics(run)) == 2
 
@@ -89,7 +89,7 @@ def test_a_run_that_is_out_of_time_goes_on(cluster: Cluster, toy: Toy, preset: P
     # Nothing but the request to stop has saved.
     assert saved >= 4 and step_of(run) <= saved
 
-    wait_for_step(cluster, job, run, saved + 4, 600)
+    wait_for_step(cluster, job, run, saved + 4)
 
     launch(cluster, "cancel", run)
 
@@ -115,7 +115,7 @@ def test_a_run_survives_the_node_on_which_it_runs(cluster: Cluster, toy: Toy, pr
 
     job = submit_cpt(cluster, preset, run, overrides)
 
-    wait_for(lambda: last_step(run) >= 8, 300)
+    wait_for(lambda: last_step(run) >= 8, 600)
 
     node = cluster.field(job, "BatchHost")
 
@@ -128,7 +128,7 @@ def test_a_run_survives_the_node_on_which_it_runs(cluster: Cluster, toy: Toy, pr
 
         wait_for(lambda: cluster.field(job, "Restarts") == "1", 120)
 
-        wait_for_state(cluster, job, "COMPLETED", 600)
+        wait_for_state(cluster, job, "COMPLETED")
 
         assert cluster.field(job, "BatchHost") != node
     finally:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from codec_s2st.launch.calls import Call, write_config
+from codec_s2st.launch.calls import Call, refuse_secret, write_config
 from codec_s2st.launch.local import local_command
 from codec_s2st.launch.preset import LOCAL, SLURM, LaunchPreset
 from codec_s2st.launch.provenance import write_provenance
@@ -57,7 +57,7 @@ def start(launch: Launch, config: str | None, needs: Sequence[str] = ()) -> tupl
 
     :param config: the resolved configuration of a recipe.
     :param needs: the ids of the jobs that must have ended well before.
-    :raises CodecS2STError: the cluster refuses it; then nothing is left behind.
+    :raises CodecS2STError: the cluster refuses it, or it holds a secret; then nothing is left behind.
     """
     new_folders = [folder for folder in (launch.parent, launch.parent.parent) if not folder.exists()]
 
@@ -69,7 +69,13 @@ def start(launch: Launch, config: str | None, needs: Sequence[str] = ()) -> tupl
 
         write_provenance(record.folder, _parse(config))
 
-        write_whole(record.submission, _submission(launch, record, needs))
+        refuse_secret("\n".join(launch.call.command(record)), "the command")
+
+        submission = _submission(launch, record, needs)
+
+        refuse_secret(submission, "the launch preset")
+
+        write_whole(record.submission, submission)
 
         info = _info(launch, record, _submit(launch, record, needs))
     except BaseException:

@@ -58,6 +58,36 @@ class TestStart:
 
         assert not tmp_path.joinpath("out").exists()
 
+    @pytest.mark.parametrize(
+        ("preset", "arguments", "what"),
+        [
+            (replace(SLURM, setup=("login --with hf_abcdefgh",)), (), "the launch preset"),
+            (SLURM, ("--token", "hf_abcdefgh"), "the command"),
+        ],
+    )
+    def test_a_secret_is_refused(
+        self,
+        tmp_path: Path,
+        slurm: FakeSlurm,
+        monkeypatch: pytest.MonkeyPatch,
+        preset: LaunchPreset,
+        arguments: tuple[str, ...],
+        what: str,
+    ) -> None:
+        monkeypatch.setenv("HF_TOKEN", "hf_abcdefgh")
+
+        launch = Launch(
+            name="x",
+            call=Call(name="ls", arguments=arguments, out=None),
+            preset=preset,
+            parent=tmp_path / "out" / "launch",
+        )
+
+        with pytest.raises(UserInputError, match=f"{what} holds the value of the environment variable HF_TOKEN"):
+            start(launch, None)
+
+        assert not tmp_path.joinpath("out").exists() and slurm.calls("sbatch") == []
+
     def test_what_was_there_stays(self, tmp_path: Path, slurm: FakeSlurm) -> None:
         start(make_launch(tmp_path / "out", SLURM), "seed: 1\n")
 
