@@ -1,4 +1,4 @@
-"""The data pipeline: packing, resuming, shards, and manifests that are large.
+"""The data pipeline: packing, resuming, loading, and manifests that are large.
 
 ``python benchmarks/data.py --out DIR`` prints a table and writes ``DIR/data.json``: a row for each goal.
 """
@@ -19,6 +19,8 @@ import numpy as np
 from rows import Row, print_rows, write_rows
 
 NUM_MANIFEST_ROWS = 10_000_000
+
+NUM_SHARD_ROWS = 1_000_000
 
 
 def draw_lengths(num: int) -> list[int]:
@@ -240,6 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"))
     parser.add_argument("--manifest-rows", type=int, default=NUM_MANIFEST_ROWS)
+    parser.add_argument("--shard-rows", type=int, default=NUM_SHARD_ROWS)
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--peak", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -264,7 +267,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     manifest_rows = measure_manifest(args.out, args.manifest_rows)
 
-    rows = [*measure_packing(), measure_resume(args.out), *manifest_rows]
+    # Now it may grow.
+    from loader import measure_loader
+
+    loader_rows = measure_loader(args.out, args.shard_rows)
+
+    rows = [*measure_packing(), measure_resume(args.out), *loader_rows, *manifest_rows]
 
     print_rows(rows)
 
