@@ -64,7 +64,7 @@ class BatchMaker:
 
         over_long = [k for k, length in enumerate(lengths) if length > self.max_seq_len]
 
-        kept = [k for k in range(len(draws)) if lengths[k] <= self.max_seq_len or self._can_crop(draws[k][0])]
+        kept = [k for k in range(len(draws)) if lengths[k] <= self.max_seq_len or self.can_crop(draws[k][0])]
 
         if not kept:
             raise UserInputError(
@@ -79,7 +79,8 @@ class BatchMaker:
 
         return Plan(batches, over_long)
 
-    def _can_crop(self, source: TaskSource) -> bool:
+    def can_crop(self, source: TaskSource) -> bool:
+        """Returns whether sequences of ``source`` that are too long are cropped, not left out."""
         # The end of a text that is given or to be predicted belongs to it: half a translation is a wrong one.
         return self.crop and len(source.template.slots) == 1
 

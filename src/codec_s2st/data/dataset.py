@@ -70,8 +70,9 @@ class DataSection(Validatable):
     """If ``True``, the sequences of a batch stand one after the other in one row of ``max_batch_steps`` steps, and each
     attends to itself alone. If ``False``, those of similar lengths are padded to the longest."""
 
-    block_size: int = 512
-    """The number of examples that are drawn, and grouped to batches, together; packing wastes least with 4096."""
+    block_size: int | None = None
+    """The number of examples that are drawn, and grouped to batches, together; 512, or with packing 4096: the last row
+    of a block is seldom full."""
 
     max_valid_examples: int = 128
     """The number of examples of each task that are validated on."""
@@ -89,6 +90,18 @@ class DataSection(Validatable):
 
     num_prefetch: int = 4
     """The number of steps whose batches each worker keeps ready."""
+
+    @property
+    def shuffle_bytes(self) -> int:
+        return int(self.shuffle_gib * (1 << 30))
+
+    @property
+    def num_drawn_together(self) -> int:
+        """``block_size``, or its default."""
+        if self.block_size is not None:
+            return self.block_size
+
+        return 4096 if self.packing else 512
 
     def own_tasks(self) -> dict[str, TaskTemplate]:
         """
@@ -108,9 +121,11 @@ class DataSection(Validatable):
         if self.max_seq_len > self.max_batch_steps:
             result.add_error("`max_batch_steps` must not be less than `max_seq_len`.")
 
-        for name in ("block_size", "num_prefetch"):
-            if getattr(self, name) < 1:
-                result.add_error(f"`{name}` must be at least 1.")
+        if self.num_drawn_together < 1:
+            result.add_error("`block_size` must be at least 1.")
+
+        if self.num_prefetch < 1:
+            result.add_error("`num_prefetch` must be at least 1.")
 
         if self.num_workers < 0:
             result.add_error("`num_workers` must not be negative.")
@@ -146,25 +161,28 @@ class SpeechTextDataset:
 
         return [TaskSource.select(entry, self.shards, splits, own=own, seed=section.seed) for entry in section.mixture]
 
-    def create_reader(
-        self, section: DataSection, maker: BatchMaker, gangs: Gangs, *, num_accumulate: int
-    ) -> DataReader[SpeechTextBatch]:
-        """Returns an endless reader of the mixture, for training."""
+    def mix(self, section: DataSection) -> Mixture:
+        """Returns what is trained on, in its order.
+
+        :raises UserInputError: a task is not known, or no row serves it.
+        """
         sources = self.select(section, section.train_splits)
 
         weights = [entry.weight for entry in section.mixture]
 
-        shuffle_bytes = int(section.shuffle_gib * (1 << 30))
+        return Mixture(sources, weights, section.seed, section.temperature, section.shuffle_bytes)
 
-        mixture = Mixture(sources, weights, section.seed, section.temperature, shuffle_bytes)
-
+    def create_reader(
+        self, section: DataSection, maker: BatchMaker, gangs: Gangs, *, num_accumulate: int
+    ) -> DataReader[SpeechTextBatch]:
+        """Returns an endless reader of the mixture, for training."""
         # While one window is left, the next one is entered.
-        self.shards.hold(2 * shuffle_bytes)
+        self.shards.hold(2 * section.shuffle_bytes)
 
         reader = MixtureReader(
-            mixture,
+            self.mix(section),
             maker,
-            block_size=section.block_size,
+            block_size=section.num_drawn_together,
             rank=gangs.dp.rank,
             world_size=gangs.dp.size,
             num_accumulate=num_accumulate,

@@ -212,3 +212,11 @@ class TestErrors:
 )
 def test_numbers_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
     assert message in str(DataSection(**options).validate())
+
+
+def test_packing_draws_more_examples_together() -> None:
+    assert DataSection().num_drawn_together == 512
+    assert DataSection(packing=True).num_drawn_together == 4096
+    assert DataSection(packing=True, block_size=7).num_drawn_together == 7
+
+    assert "`block_size` must be at least 1" in str(DataSection(block_size=0).validate())

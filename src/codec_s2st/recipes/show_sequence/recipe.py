@@ -9,7 +9,6 @@ from fairseq2.recipe.base import Recipe, RecipeContext
 from fairseq2.task import Task
 from typing_extensions import override
 
-from codec_s2st.data.mixture import Mixture
 from codec_s2st.data.slots import InterleavedSlot, LossPolicy, VoiceSlot
 from codec_s2st.data.templates import TaskTemplate, count_steps, render
 from codec_s2st.recipes.common.config import SpeechTextTrainConfig
@@ -53,11 +52,11 @@ def choose_sequences(config: SpeechTextTrainConfig, data: TrainingData, num: int
     """Returns the first ``num`` sequences of the training's order; the first of each task come before the others."""
     section, maker = config.data, data.maker
 
-    sources = data.dataset.select(section, section.train_splits)
+    mixture = data.dataset.mix(section)
 
-    mixture = Mixture(sources, [entry.weight for entry in section.mixture], section.seed, section.temperature)
+    sources = mixture.sources
 
-    draws = mixture.draw(0, max(section.block_size, num), [0] * len(sources))
+    draws = mixture.draw(0, max(section.num_drawn_together, num), [0] * len(sources))
 
     first = {source: (source, i) for source, i in reversed(draws)}
 
@@ -81,7 +80,9 @@ def choose_sequences(config: SpeechTextTrainConfig, data: TrainingData, num: int
         )
 
         if length > maker.max_seq_len:
-            title += f"; left out, since `data.max_seq_len` is {maker.max_seq_len}"
+            fate = "cropped" if maker.can_crop(source) else "left out"
+
+            title += f"; {fate}, since `data.max_seq_len` is {maker.max_seq_len}"
 
         title += f"\n{describe(source.template, source.loss or maker.loss)}"
 
