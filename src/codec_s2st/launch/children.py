@@ -70,6 +70,7 @@ def run_children(
     and to whom it likes. Runs in the main thread only, whose handlers of signals it sets meanwhile.
 
     :param interruptible: start the processes out of reach of the terminal's Ctrl-C and forward it; a second one kills.
+        If the terminal goes, they are told to stop.
     :param patience: seconds that the others are given to end by themselves when one has failed, and again when they
         were told to.
     :param on_poll: is called again and again while they run.
@@ -77,9 +78,7 @@ def run_children(
     group = _Group()
 
     with ExitStack() as stack:
-        signals = (*STOP_SIGNALS, signal.SIGINT) if interruptible else STOP_SIGNALS
-
-        stack.enter_context(_handler(signals, group.forward))
+        stack.enter_context(_handler(_signals(interruptible), group.forward))
 
         for child in children:
             group.start(child, new_session=interruptible)
@@ -146,6 +145,9 @@ class _Group:
 
             return
 
+        # They are not of the terminal that has gone.
+        number = signal.SIGTERM if number == signal.SIGHUP else number
+
         self._signals.append(number)
 
         self._send(number)
@@ -159,6 +161,19 @@ class _Group:
     def _send(self, number: int) -> None:
         for process in self._processes:
             process.send_signal(number)
+
+
+def _signals(interruptible: bool) -> list[int]:
+    signals: list[int] = list(STOP_SIGNALS)
+
+    if interruptible:
+        signals.append(signal.SIGINT)
+
+        # Below nohup, the run is to go on.
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            signals.append(signal.SIGHUP)
+
+    return signals
 
 
 def _first_failed(codes: Sequence[int | None]) -> int | None:

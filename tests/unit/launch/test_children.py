@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,7 +40,7 @@ def child(code: str, *arguments: object, **environment: str) -> Child:
     return Child(command=(sys.executable, "-c", code, *map(str, arguments)), environment=environment)
 
 
-def when(files: list[Path], action: object) -> object:
+def when(files: list[Path], action: Callable[[], None]) -> Callable[[], None]:
     """Returns what, called again and again, does something once when all files are there."""
     done = []
 
@@ -46,7 +48,7 @@ def when(files: list[Path], action: object) -> object:
         if not done and all(file.exists() and file.read_text() for file in files):
             done.append(True)
 
-            action()  # type: ignore[operator]
+            action()
 
     return poll
 
@@ -137,40 +139,67 @@ class TestRunChildren:
         assert (outcome.failed, outcome.code) == (0, 137)
 
     def test_ctrl_c_is_forwarded_and_the_second_kills(self, tmp_path: Path) -> None:
-        file = tmp_path / "0"
-
-        code = (
-            "import sys, time, signal\nfrom codec_s2st.launch.children import Child, run_children\n"
-            "child = Child(command=(sys.executable, '-c', sys.argv[2], sys.argv[1], '85'), environment={})\n"
-            "print(run_children([child], interruptible=True).codes)"
-        )
-
-        deaf = OBEYS.replace("sys.exit(int(sys.argv[2]))", "pass").replace(
+        deaf = OBEYS.replace("sys.exit(int(sys.argv[2]))", "return").replace(
             "time.sleep(60)", "[time.sleep(1) for _ in range(60)]"
         )
 
-        launcher = subprocess.Popen([sys.executable, "-c", code, str(file), deaf], stdout=subprocess.PIPE, text=True)
+        with launcher(tmp_path / "0", deaf) as process:
+            process.send_signal(signal.SIGINT)
 
-        try:
-            wait_for(lambda: file.exists() and "ready" in file.read_text())
+            wait_for(lambda: "SIGINT" in tmp_path.joinpath("0").read_text())
 
-            launcher.send_signal(signal.SIGINT)
+            assert process.poll() is None
 
-            wait_for(lambda: "SIGINT" in file.read_text())
+            process.send_signal(signal.SIGINT)
 
-            assert launcher.poll() is None
+            assert process.communicate(timeout=30)[0] == "(137,)\n"
 
-            launcher.send_signal(signal.SIGINT)
+    def test_when_the_terminal_goes_they_stop(self, tmp_path: Path) -> None:
+        with launcher(tmp_path / "0", OBEYS) as process:
+            process.send_signal(signal.SIGHUP)
 
-            assert launcher.communicate(timeout=30)[0] == "(137,)\n"
-        finally:
-            launcher.kill()
+            assert process.communicate(timeout=30)[0] == "(85,)\n"
+
+        assert tmp_path.joinpath("0").read_text() == "ready\nSIGTERM\n"
+
+    def test_below_nohup_they_go_on(self, tmp_path: Path) -> None:
+        with launcher(tmp_path / "0", OBEYS, "nohup") as process:
+            process.send_signal(signal.SIGHUP)
+
+            time.sleep(0.5)
+
+            assert process.poll() is None
+
+            process.send_signal(signal.SIGTERM)
+
+            assert process.communicate(timeout=30)[0] == "(85,)\n"
 
 
-def wait_for(condition: object, seconds: float = 30) -> None:
+@contextmanager
+def launcher(file: Path, code: str, *before: str) -> Iterator[subprocess.Popen[str]]:
+    """Runs a child that says in ``file`` that it is ready below a process of its own, as from a terminal."""
+    program = (
+        "import sys\nfrom codec_s2st.launch.children import Child, run_children\n"
+        "child = Child(command=(sys.executable, '-c', sys.argv[2], sys.argv[1], '85'), environment={})\n"
+        "print(run_children([child], interruptible=True).codes)"
+    )
+
+    command = [*before, sys.executable, "-c", program, str(file), code]
+
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+    try:
+        wait_for(lambda: file.exists() and "ready" in file.read_text())
+
+        yield process
+    finally:
+        process.kill()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
 
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline
 
         time.sleep(0.02)
