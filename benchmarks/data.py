@@ -43,14 +43,18 @@ def measure_packing() -> list[Row]:
 
     rows = []
 
-    lengths = draw_lengths(4_096)
+    # A run packs one block after the other; the last row of each is seldom full.
+    block_size, num_blocks = 4_096, 20
+
+    lengths = draw_lengths(num_blocks * block_size)
 
     for id_, capacity, goal in (("P12a", 4_096, 0.006), ("P12b", 2_048, 0.012)):
-        start = time.perf_counter()
+        start, num_rows = time.perf_counter(), 0
 
-        num_rows = len(pack(lengths, capacity))
+        for begin in range(0, len(lengths), block_size):
+            num_rows += len(pack(lengths[begin : begin + block_size], capacity))
 
-        seconds = time.perf_counter() - start
+        seconds = (time.perf_counter() - start) / num_blocks
 
         waste = 1 - sum(lengths) / (num_rows * capacity)
 
@@ -68,9 +72,9 @@ def measure_packing() -> list[Row]:
         rows.append(
             Row(
                 id=id_,
-                what=f"packing waste over 4,096 documents, rows of {capacity:,}; next-fit wastes {next_fit:.1%}",
+                what=f"packing waste of a run, 4,096 documents a block, rows of {capacity:,}; next-fit: {next_fit:.1%}",
                 goal=f"<= {goal:.1%}",
-                measured=f"{waste:.2%}, in {1_000 * seconds:.0f} ms",
+                measured=f"{waste:.2%}, in {1_000 * seconds:.0f} ms a block",
                 met=waste <= goal,
                 reason="",
             )
