@@ -27,7 +27,9 @@ COVERED = {
     "folder: two runs": "test_shards.py::TestFolders::test_two_manifests_in_a_folder_are_refused",
     "texts: blank": "test_shard_damage.py::TestRowGroups::test_blank_text_is_refused",
     "sequences: too long, left out": "test_reader.py::TestLongSequences::test_are_counted_and_left_out",
-    "sequences: too long, cropped": "test_reader.py::TestLongSequences::test_can_be_cropped_where_a_task_has_one_segment",
+    "sequences: too long, cropped": (
+        "test_reader.py::TestLongSequences::test_can_be_cropped_where_a_task_has_one_segment"
+    ),
     "sequences: all too long": "test_reader.py::TestLongSequences::test_nothing_else_is_refused",
     "storage: a hiccup": "test_shard_damage.py::TestStorage::test_a_hiccup_is_survived_with_a_new_handle",
     "storage: a lasting failure": "test_shard_damage.py::TestStorage::test_a_lasting_failure_ends_the_run",
