@@ -146,7 +146,8 @@ def _usage() -> str:
         "",
         "`codec-s2st COMMAND --help` describes one; `codec-s2st --version` prints the version.",
         "",
-        "exit codes: 0 done, 1 the machine's or the run's fault, 2 your input, 3 diverged, 85 stopped and saved",
+        "exit codes: 0 done, 1 the machine's or the run's fault, 2 your input, 3 diverged, 85 stopped and saved, "
+        "130 interrupted",
     ]
 
     return "\n".join(lines)

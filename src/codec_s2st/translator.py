@@ -39,6 +39,9 @@ MAX_LENGTH_RATIO: Final = 2.0
 MAX_TEXT_PER_SECOND: Final = 12.0
 """Text tokens for a second of speech, at most; and 16 more."""
 
+MAX_CHANNELS: Final = 64
+"""More than that, and more than samples, are samples that were taken for channels."""
+
 _LEVEL: Final = 0.7
 
 _LEVELS: Final = (0.35, 0.9)
@@ -417,8 +420,17 @@ def _modality(slot: Slot) -> Modality:
 def _check_samples(speech: SpeechInput, name: str) -> None:
     wave = speech.wave
 
+    if not isinstance(wave, Tensor):
+        raise UserInputError(f"{name} must be a tensor, but is of type {type(wave).__name__}", hint="torch.from_numpy")
+
     if wave.dim() not in (1, 2) or wave.numel() == 0:
         raise UserInputError(f"{name} must be of shape [N] or [C, N] with samples, but is {list(wave.shape)}")
+
+    if wave.dim() == 2 and wave.size(0) > max(MAX_CHANNELS, wave.size(1)):
+        raise UserInputError(
+            f"{name} must be of shape [C, N], but is {list(wave.shape)}: {wave.size(0)} channels",
+            hint="transpose what soundfile returns: wave.T",
+        )
 
     # Not-a-number is not below it either.
     if not bool((wave.float().abs() < _LARGEST).all()):

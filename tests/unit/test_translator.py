@@ -190,6 +190,16 @@ def test_what_cannot_be_done_is_refused(
         translator.translate_all([speech], task=task, voice=speech if has_voice else None)
 
 
+def test_samples_are_not_taken_for_channels(translator: SpeechTranslator) -> None:
+    with pytest.raises(UserInputError, match=r"of shape \[C, N\], but is \[8000, 2\].*wave.T"):
+        translator.translate(torch.zeros((8000, 2)), sample_rate=16_000)
+
+
+def test_an_array_is_refused(translator: SpeechTranslator) -> None:
+    with pytest.raises(UserInputError, match="must be a tensor, but is of type ndarray"):
+        translator.translate(torch.zeros(8000).numpy(), sample_rate=16_000)  # type: ignore[arg-type]
+
+
 def test_words_in_turn_written_and_spoken_are_not_generated(translator: SpeechTranslator, speech: SpeechInput) -> None:
     mixed = {"modality": "interleaved", "side": "target", "role": "target"}
 

@@ -62,8 +62,10 @@ def _show(out: Path, model: str, num: int, seed: int) -> None:
 
     wave, sample_rate = soundfile.read(str(translation), dtype="float32")
 
+    heard = ConstrainedListener().transcribe(wave, sample_rate) or "(speech, but no sentence of the demo world)"
+
     print(f"\nspoken:     {row.source_text}   ({source})")
-    print(f"heard:      {ConstrainedListener().transcribe(wave, sample_rate)}   ({translation})")
+    print(f"heard:      {heard}   ({translation})")
     print(f"reference:  {row.target_text}")
     print("'Heard' is what an independent listener (PocketSphinx) understands; it shares no data with the model.")
 

@@ -53,7 +53,7 @@ OPTIONS: Final[dict[str, tuple[Option, ...]]] = {
         _MANIFEST,
         Option("--model", "model_card=%s", "a model card, a card file, or a published folder"),
         Option("--task", "task=%s", "the task to score"),
-        Option("--split", "split=%s", "the split of the manifest to score"),
+        Option("--split", "split=%s", "the split of the manifest to score; all rows by default"),
     ),
 }
 
@@ -143,6 +143,11 @@ def _override(option: Option, args: Namespace) -> str | None:
 
     if value is True:
         return option.key
+
+    # The recipe would say it too, after some seconds, and after making the folder of the run.
+    for path in value if isinstance(value, list) else [value]:
+        if isinstance(path, Path) and not path.exists():
+            raise UserInputError(f"{option.flag} '{path}' does not exist")
 
     # JSON is YAML, and quotes what YAML would read as something else.
     if isinstance(value, list):

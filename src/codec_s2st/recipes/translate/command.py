@@ -21,7 +21,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "output", metavar="OUT", type=path_argument, help="the file (.wav, .flac, .ogg; .txt), or folder, to write"
     )
-    parser.add_argument("--model", default="demo_s2st", help="a model card, a card file, or a published folder")
+    parser.add_argument(
+        "--model", default="demo_s2st", help="a model card, a card file, or a published folder (default: %(default)s)"
+    )
     parser.add_argument("--task", help="such as s2st, s2st_chain, s2tt, asr (default: the first that the model knows)")
     parser.add_argument("--source", metavar="LANG", help="the language spoken, such as spa")
     parser.add_argument("--target", metavar="LANG", help="the language wanted, such as eng")

@@ -12,7 +12,9 @@ from codec_s2st.codecs.audio import check_output_path, check_parent
 from codec_s2st.data.templates import TaskTemplate
 from codec_s2st.errors import UserInputError
 
-AUDIO_SUFFIXES: Final = (".wav", ".flac", ".ogg")
+WRITTEN_SUFFIXES: Final = (".wav", ".flac", ".ogg")
+
+READ_SUFFIXES: Final = (*WRITTEN_SUFFIXES, ".mp3", ".opus")
 
 _RENAME: Final = "rename one of them"
 
@@ -45,7 +47,7 @@ def find_jobs(source: Path, out: Path, task: TaskTemplate) -> list[TranslateJob]
     if is_recording(source):
         if suffix == ".wav":
             check_output_path(out)
-        elif out.suffix.lower() in AUDIO_SUFFIXES:
+        elif out.suffix.lower() in WRITTEN_SUFFIXES:
             raise UserInputError(f"'{out}' is to be a recording, but the task ends in text", hint="name it .txt")
 
         return [TranslateJob(source, out)]
@@ -56,7 +58,7 @@ def find_jobs(source: Path, out: Path, task: TaskTemplate) -> list[TranslateJob]
         jobs = _folder_jobs(source, out, suffix)
 
     if not jobs:
-        raise UserInputError(f"'{source}' holds no recordings ({', '.join(AUDIO_SUFFIXES)})")
+        raise UserInputError(f"'{source}' holds no recordings ({', '.join(READ_SUFFIXES)})")
 
     inputs = {job.input.resolve() for job in jobs}
 
@@ -101,8 +103,10 @@ def _check_output_file(out: Path, source: Path) -> None:
     if out.resolve() == source.resolve():
         raise UserInputError(f"'{out}' is the input itself")
 
-    if out.suffix.lower() not in (*AUDIO_SUFFIXES, ".txt"):
-        raise UserInputError(f"'{out}' must end in one of {', '.join(AUDIO_SUFFIXES)}, or .txt where the task is text")
+    if out.suffix.lower() not in (*WRITTEN_SUFFIXES, ".txt"):
+        endings = ", ".join(WRITTEN_SUFFIXES)
+
+        raise UserInputError(f"'{out}' must end in one of {endings}, or .txt where the task is text")
 
     check_parent(out)
 
@@ -125,7 +129,7 @@ def _check_output_folder(out: Path) -> None:
 
 
 def _folder_jobs(source: Path, out: Path, suffix: str) -> list[TranslateJob]:
-    files = sorted(file for file in source.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file())
+    files = sorted(file for file in source.rglob("*") if file.suffix.lower() in READ_SUFFIXES and file.is_file())
 
     # Where the outputs are put into the folder, an earlier run's are no inputs.
     if out.resolve() != source.resolve():
