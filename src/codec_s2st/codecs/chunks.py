@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +86,20 @@ class RecurrentState:
     """The last outputs of the LSTM, which the convolution behind it looks back on."""
 
 
+def run_layers(layers: Iterable[Module], hidden: Tensor) -> Tensor:
+    """Returns what ``layers`` make of ``hidden``, one after the other."""
+    for layer in layers:
+        hidden = layer(hidden)
+
+    return hidden
+
+
 def run_recurrent_chunk(
-    layers: Sequence[Module], wave: Tensor, frames: slice, state: RecurrentState | None
+    layers: Sequence[Module],
+    wave: Tensor,
+    frames: slice,
+    state: RecurrentState | None,
+    run: Callable[[Iterable[Module], Tensor], Tensor] = run_layers,
 ) -> tuple[Tensor, RecurrentState]:
     """Runs an encoder of EnCodec's kind on a chunk: causal convolutions, an LSTM with a shortcut, one convolution.
 
@@ -96,16 +108,12 @@ def run_recurrent_chunk(
     :param layers: The encoder's, of which one has the attribute ``lstm``.
     :param wave: The chunk with its context. *Shape:* [B, 1, n].
     :param frames: The frames of the chunk among those of ``wave``.
+    :param run: Runs layers; it leaves its input as it is.
     :returns: The latent vectors of the chunk, [B, D, t], and the state.
     """
     place = _place_of_lstm(layers)
 
-    hidden = wave
-
-    for layer in layers[:place]:
-        hidden = layer(hidden)
-
-    hidden = hidden[..., frames]
+    hidden = run(layers[:place], wave)[..., frames]
 
     lstm: Any = layers[place].lstm
 
@@ -116,10 +124,7 @@ def run_recurrent_chunk(
 
     seen = output if state is None else torch.cat([state.tail, output], dim=-1)
 
-    result = seen
-
-    for layer in layers[place + 1 :]:
-        result = layer(result)
+    result = run(layers[place + 1 :], seen)
 
     num_old = seen.size(-1) - output.size(-1)
 

@@ -53,8 +53,11 @@ class EncodecCodec(Codec):
 
     @override
     def _do_encode(self, wave: Tensor, num_streams: int) -> Tensor:
+        # The package imports a good part of torchaudio.
+        from codec_s2st.codecs.encodec.encoder import run_encoder
+
         # (B, 1, N) -> (B, D, T)
-        return self._quantize(self.encoder(wave), num_streams)
+        return self._quantize(run_encoder(self.encoder.model, wave), num_streams)
 
     @property
     @override
@@ -67,7 +70,9 @@ class EncodecCodec(Codec):
     ) -> tuple[Tensor, RecurrentState]:
         assert state is None or isinstance(state, RecurrentState)
 
-        latents, new_state = run_recurrent_chunk(list(self.encoder.model), wave, frames, state)
+        from codec_s2st.codecs.encodec.encoder import run_encoder
+
+        latents, new_state = run_recurrent_chunk(list(self.encoder.model), wave, frames, state, run_encoder)
 
         return self._quantize(latents, num_streams), new_state
 
