@@ -78,7 +78,10 @@ def card_strings(card: AssetCard, field: str) -> list[str]:
         return []
 
     if not isinstance(found.value, list) or not all(isinstance(item, str) for item in found.value):
-        raise UserInputError(f"field `{field}` of card '{card.name}' must be a list of strings, but is {found.value!r}")
+        # Written out, aliases of YAML would fill the screen.
+        shown = "another list" if isinstance(found.value, list) else repr(found.value)
+
+        raise UserInputError(f"field `{field}` of card '{card.name}' must be a list of strings, but is {shown:.100}")
 
     return found.value
 
@@ -113,11 +116,14 @@ def checkpoint_of(card: AssetCard) -> Path:
         # fairseq2's cards of gated models say where to ask for them, and nothing else.
         url = card.maybe_get_field("url")
 
-        place = "" if url is None else f"; ask for it at {url.value}"
+        if url is not None:
+            raise UserInputError(
+                f"card '{card.name}' names no checkpoint, because its model is gated; ask for it at {url.value}",
+                hint="fetch it, then name its folder: --init FOLDER",
+            ) from None
 
         raise UserInputError(
-            f"card '{card.name}' names no checkpoint, because its model is gated{place}",
-            hint="fetch it, then name its folder: --init FOLDER",
+            f"card '{card.name}' names no checkpoint", hint="give it a line `checkpoint: FOLDER`, in quotes"
         ) from None
 
     path = local_path(uri) if uri.scheme == "file" else download_weights(card.name, uri)
@@ -126,7 +132,9 @@ def checkpoint_of(card: AssetCard) -> Path:
         path = _inside(path, card)
 
     if not path.exists():
-        raise UserInputError(f"the checkpoint '{path}' of card '{card.name}' does not exist")
+        raise UserInputError(
+            f"the checkpoint '{path}' of card '{card.name}' does not exist", hint="bring it there, or mend the card"
+        )
 
     files = safetensors_files(path)
 

@@ -5,9 +5,12 @@ import os
 from pathlib import Path
 
 import pytest
+from fairseq2.assets import AssetCardError
 
 from codec_s2st.errors import UserInputError
+from codec_s2st.explain import explain
 from codec_s2st.model_cards import card_strings, find_model_card, hash_model
+from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
 
 CARD = "name: mine\nmodel_family: codec_s2st_lm\nmodel_arch: tiny\ncheckpoint: weights\ntasks: [s2st, asr]\n"
 
@@ -115,8 +118,46 @@ class TestHashModel:
         with pytest.raises(UserInputError, match=r"checkpoint '.*gone' of card 'mine' does not exist"):
             hash_model(find_model_card(str(folder)))
 
+    @pytest.mark.parametrize("line", ["", "checkpoint: null\n", "checkpoint: 5\n"])
+    def test_card_without_a_checkpoint_is_not_called_gated(self, folder: Path, line: str) -> None:
+        folder.joinpath("mine.yaml").write_text(CARD.replace("checkpoint: weights\n", line))
+
+        with pytest.raises(UserInputError, match=r"^card 'mine' names no checkpoint \(give it a line"):
+            hash_model(find_model_card(str(folder)))
+
+
+class TestModelConfig:
+    @pytest.mark.parametrize(
+        ("config", "message"),
+        [
+            ("{decoder: {num_attn_heads: 0}}", "`decoder.num_attn_heads` must be positive, but is 0"),
+            ("{decoder: {num_layers: 3000000}}", "`decoder.num_layers` must be at most 1000"),
+            ("{decoder: {vocab_size: -4}}", "`decoder.vocab_size` must not be negative, but is -4"),
+            ("{vocabulary: '{}'}", "`vocabulary` cannot be read: it has no `tokenizer`"),
+        ],
+    )
+    def test_what_cannot_be_built_is_refused(self, folder: Path, config: str, message: str) -> None:
+        folder.joinpath("mine.yaml").write_text(CARD + f"model_config: {config}\n")
+
+        with pytest.raises(AssetCardError) as info:
+            get_codec_lm_hub().get_model_config(find_model_card(str(folder)))
+
+        assert message in str(explain(info.value))
+
 
 class TestCardStrings:
+    def test_aliases_are_not_written_out(self, folder: Path) -> None:
+        bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+            f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
+        )
+
+        folder.joinpath("mine.yaml").write_text(bomb + CARD.replace("[s2st, asr]", "*a11"))
+
+        with pytest.raises(UserInputError, match="`tasks` of card 'mine' must be a list of strings") as info:
+            card_strings(find_model_card(str(folder)), "tasks")
+
+        assert len(str(info.value)) < 1_000
+
     def test_list_is_returned(self, folder: Path) -> None:
         card = find_model_card(str(folder))
 

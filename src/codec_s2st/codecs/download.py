@@ -47,7 +47,10 @@ def download_weights(name: str, uri: Uri) -> Path:
         if is_offline():
             raise offline_error(name, uri, "checkpoint") from ex
 
-        raise CodecS2STError(f"the weights of '{name}' cannot be downloaded from {uri}: {_reason(ex)}") from ex
+        raise CodecS2STError(
+            f"the weights of '{name}' cannot be downloaded from {uri}: {_reason(ex)}",
+            hint="fetch it by other means, and write its path as `checkpoint` of the card",
+        ) from ex
 
 
 def _download_from_hub(name: str, repo: str) -> Path:

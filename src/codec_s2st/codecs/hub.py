@@ -177,7 +177,9 @@ def _weights_path(card: AssetCard) -> Path:
         raise UserInputError(f"the card '{card.name}' cannot be used: {_root_message(ex)}") from ex
 
     if not path.exists():
-        raise UserInputError(f"the checkpoint '{path}' of the card '{card.name}' does not exist")
+        raise UserInputError(
+            f"the checkpoint '{path}' of the card '{card.name}' does not exist", hint="bring it there, or mend the card"
+        )
 
     return path
 

@@ -61,12 +61,24 @@ class VocabularyFingerprint:
 
         for what, (mine, mine_shown), (theirs, theirs_shown) in pairs:
             if mine != theirs:
-                raise UserInputError(f"{where}: the {what} is {mine_shown}, but the run has {theirs_shown}")
+                raise UserInputError(
+                    f"{where}: the {what} is {mine_shown}, but the run has {theirs_shown}", hint=self._advice(what)
+                )
 
         surplus = sorted(set(self.specials) - set(run.specials))
 
         if surplus:
             raise UserInputError(f"{where}: special tokens {surplus[:4]} are not in the run's vocabulary")
+
+    def _advice(self, what: str) -> str:
+        """Returns what makes a run have what this vocabulary has."""
+        if what == "codec":
+            return f"make shards with this codec, and set num_streams={len(self.codec.codebook_sizes)}"
+
+        if what == "stream pattern":
+            return f"set model.config_overrides.pattern={self.pattern}"
+
+        return "set tokenizer.name=auto: the model's own"
 
     def to_json(self) -> str:
         fields = {
@@ -101,6 +113,11 @@ class VocabularyFingerprint:
             # Checks the numbers.
             _ = fingerprint.vocabulary
         except (KeyError, TypeError, ValueError) as ex:
-            raise UserInputError(f"{where} cannot be read: {ex!r}") from None
+            reason = f"it has no `{ex.args[0]}`" if isinstance(ex, KeyError) else str(ex)
+
+            if not text:
+                reason = "it says nothing of its vocabulary"
+
+            raise UserInputError(f"{where} cannot be read: {reason}") from None
 
         return fingerprint

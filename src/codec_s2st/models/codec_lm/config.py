@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from fairseq2.utils.validation import Validatable, ValidationResult
 
+from codec_s2st.errors import UserInputError
 from codec_s2st.models.codec_lm.backbones import BACKBONES, BackboneConfig
 from codec_s2st.models.codec_lm.depth import DepthConfig
 from codec_s2st.models.codec_lm.tables import NEW_ROWS_INITS, NewRowsInit
@@ -19,6 +20,9 @@ HeadsKind: TypeAlias = Literal["parallel", "depth"]
 HEADS_KINDS: Final = get_args(HeadsKind)
 
 CODEC_LM_FAMILY: Final = "codec_s2st_lm"
+
+_MAX_LAYERS: Final = 1_000
+"""No model has so many; a wrong number would be built for hours before a checkpoint is compared with it."""
 
 
 @dataclass(kw_only=True)
@@ -71,6 +75,24 @@ class CodecLMConfig(Validatable):
             result.add_error("`codebook_sizes` must hold at least one positive size.")
 
             return result
+
+        sizes = ("model_dim", "max_seq_len", "num_layers", "num_attn_heads", "num_key_value_heads", "ffn_inner_dim")
+
+        for name in sizes:
+            if getattr(self.decoder, name) < 1:
+                result.add_error(f"`decoder.{name}` must be positive, but is {getattr(self.decoder, name)}.")
+
+        if self.decoder.vocab_size < 0:
+            result.add_error(f"`decoder.vocab_size` must not be negative, but is {self.decoder.vocab_size}.")
+
+        if self.decoder.num_layers > _MAX_LAYERS:
+            result.add_error(f"`decoder.num_layers` must be at most {_MAX_LAYERS}, but is {self.decoder.num_layers}.")
+
+        if self.vocabulary:
+            try:
+                VocabularyFingerprint.from_json(self.vocabulary, where="`vocabulary`")
+            except UserInputError as ex:
+                result.add_error(f"{ex}.")
 
         if self.decoder.family not in BACKBONES:
             result.add_error(f"`decoder.family` must be {' or '.join(BACKBONES)}, but is '{self.decoder.family}'.")

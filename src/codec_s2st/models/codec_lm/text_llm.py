@@ -55,6 +55,13 @@ def find_text_llm(
             hint="name the folder of a Hugging Face model, or a card",
         )
 
+    # Names are made for each layer: a wrong number of them could take all memory.
+    if config.num_layers > len(tensors):
+        raise UserInputError(
+            f"{where} has {len(tensors)} tensors, but its configuration says {config.num_layers} layers",
+            hint="fetch it again, or mend its configuration",
+        )
+
     expected = text_llm_shapes(config)
 
     found: dict[str, LazyTensor] = {}
@@ -98,6 +105,11 @@ def find_text_llm(
                 f"`{shown(name)}` in {tensor.where} is of shape {tensor.shape}, but the model wants {expected[name]}",
                 hint="its configuration must say what the checkpoint is",
             )
+
+        if not tensor.dtype.is_floating_point:
+            dtype = str(tensor.dtype).removeprefix("torch.")
+
+            raise UserInputError(f"`{shown(name)}` in {tensor.where} is of type {dtype}", hint="fetch it again")
 
     return found
 

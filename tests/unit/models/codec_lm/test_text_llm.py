@@ -52,6 +52,9 @@ class TestConfigJson:
             ("qwen1_5", "hidden_size", 33, "`hidden_size` must be a multiple of `num_attention_heads`"),
             ("qwen2_5", "num_key_value_heads", 3, "`num_attention_heads` must be a multiple of `num_key_value_heads`"),
             ("qwen2_5", "rms_norm_eps", 0, "`rms_norm_eps` must be a positive number, but is 0"),
+            ("qwen2_5", "rope_theta", float("nan"), "`rope_theta` must be a positive number, but is nan"),
+            ("qwen2_5", "rope_theta", float("inf"), "`rope_theta` must be a positive number, but is inf"),
+            ("qwen3", "head_dim", 7, "heads must be of an even width, but are of 7"),
             ("qwen2_5", "tie_word_embeddings", "yes", "`tie_word_embeddings` must be true or false"),
         ],
     )
@@ -64,6 +67,12 @@ class TestConfigJson:
             read_text_llm(folder)
 
         assert str(tmp_path / "config.json") in str(info.value)
+
+    def test_more_layers_than_tensors_are_refused_at_once(self, llms: Callable[[str], Path], tmp_path: Path) -> None:
+        folder = change_config(llms("qwen2_5"), tmp_path, num_hidden_layers=10**12)
+
+        with pytest.raises(UserInputError, match="has 38 tensors, but its configuration says 1000000000000 layers"):
+            read_text_llm(folder)
 
     def test_config_that_is_not_json_is_refused(self, tmp_path: Path) -> None:
         tmp_path.joinpath("config.json").write_text("{")

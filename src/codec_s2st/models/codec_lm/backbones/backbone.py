@@ -135,6 +135,10 @@ def read_sizes(config: ConfigJson, family: str) -> BackboneConfig:
     if sizes.head_dim is None and sizes.model_dim % num_heads:
         raise UserInputError(f"{config.file}: `hidden_size` must be a multiple of `num_attention_heads`")
 
+    # Rotary positions turn pairs.
+    if sizes.actual_head_dim % 2:
+        raise UserInputError(f"{config.file}: heads must be of an even width, but are of {sizes.actual_head_dim}")
+
     if num_heads % sizes.num_key_value_heads:
         raise UserInputError(f"{config.file}: `num_attention_heads` must be a multiple of `num_key_value_heads`")
 

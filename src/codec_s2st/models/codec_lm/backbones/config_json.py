@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -49,7 +50,8 @@ class ConfigJson:
     def number(self, key: str, default: float | None = None) -> float:
         value = self._get(key, default)
 
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+        # JSON as Python reads it knows NaN and infinity.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
             raise UserInputError(f"{self.file}: `{key}` must be a positive number, but is {value!r}")
 
         return float(value)
