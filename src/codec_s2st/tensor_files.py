@@ -137,6 +137,12 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
             if name == "__metadata__":
                 continue
 
+            if entry["dtype"] not in _DTYPES:
+                raise UserInputError(
+                    f"`{name}` in {file} is of type {entry['dtype']}, which is not read",
+                    hint=f"convert it to one of {', '.join(_DTYPES)}",
+                )
+
             begin, end = entry["data_offsets"]
 
             tensor = StoredTensor(file, 8 + length + begin, tuple(entry["shape"]), _DTYPES[entry["dtype"]])
@@ -204,10 +210,10 @@ def _files_of_folder(folder: Path) -> list[Path]:
 
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (AttributeError, KeyError, TypeError, ValueError) as ex:
-        raise UserInputError(f"{index} is not an index of safetensors files") from ex
 
-    files = [folder / name for name in names]
+        files = [folder / name for name in names]
+    except (AttributeError, KeyError, TypeError, ValueError) as ex:
+        raise UserInputError(f"{index} is not an index of safetensors files", hint="fetch it again") from ex
 
     for file in files:
         # A name with a path in it could be anywhere.

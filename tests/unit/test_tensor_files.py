@@ -123,7 +123,6 @@ class TestReading:
             b"[]",
             b"{",
             b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}',
-            b'{"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}',
             b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [-8, -4]}}',
             b'{"a": {"dtype": "F32", "shape": [1]}}',
             b"version https://git-lfs.github.com/spec/v1",
@@ -135,6 +134,14 @@ class TestReading:
         file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(64))
 
         with pytest.raises(UserInputError, match=r"model.safetensors is not a safetensors file"):
+            read_headers(file)
+
+    def test_type_that_is_not_read_is_named(self, tmp_path: Path) -> None:
+        file = tmp_path / "model.safetensors"
+
+        save_file({"w": torch.zeros(2).to(torch.float8_e4m3fn)}, file)
+
+        with pytest.raises(UserInputError, match=r"`w` in .*model\.safetensors is of type F8_E4M3"):
             read_headers(file)
 
     def test_claim_of_a_huge_header_is_refused(self, tmp_path: Path) -> None:
@@ -158,7 +165,7 @@ class TestReading:
         with pytest.raises(UserInputError, match="which is not in its folder"):
             read_headers(file.parent)
 
-    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": []}'])
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}'])
     def test_faulty_index_is_refused(self, file: Path, text: str) -> None:
         file.with_name("model.safetensors.index.json").write_text(text)
 
