@@ -14,6 +14,12 @@ _MAX_VALUES: Final = 100_000
 """A configuration has some hundred values; an alias of YAML can stand for billions."""
 
 
+_LISTS: Final = frozenset(
+    {"common.assets.extra_paths", "dataset.config_overrides.shards", "lora.targets", "trainable.freeze"}
+)
+"""Keys whose value is a list of texts. fairseq2 takes one text for the list of its letters, and `/` is a folder."""
+
+
 def check_arguments(prog: str, argv: Sequence[str]) -> Path | None:
     """Checks the arguments of ``python -m codec_s2st.recipes.<name>``.
 
@@ -77,6 +83,8 @@ def check_override(override: str) -> None:
 
     _check_size(content, f"--config '{key}'")
 
+    _check_lists(content, key.strip())
+
 
 def _check_config_file(path: Path) -> None:
     from ruamel.yaml import YAML
@@ -105,6 +113,22 @@ def _check_config_file(path: Path) -> None:
         raise UserInputError(f"configuration file '{path}' must be a mapping of keys to values")
 
     _check_size(content, f"configuration file '{path}'")
+
+    _check_lists(content)
+
+
+def _check_lists(content: object, key: str = "") -> None:
+    """
+    :param key: That of ``content``; empty for a whole configuration.
+
+    :raises UserInputError: a value that must be a list is a text.
+    """
+    if isinstance(content, Mapping):
+        for name, value in content.items():
+            _check_lists(value, f"{key}.{name}".lstrip("."))
+
+    if key in _LISTS and isinstance(content, str):
+        raise UserInputError(f"config key '{key}' must be a list, but is '{content}'", hint=f"write {key}=[{content}]")
 
 
 def _check_size(content: object, where: str) -> None:
