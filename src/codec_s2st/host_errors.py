@@ -49,6 +49,13 @@ def explain_host_error(ex: BaseException, causes: list[BaseException]) -> CodecS
         # Most often a file was changed, or belongs to another card.
         return UserInputError(_shorten(_join(ex, causes)), hint="fetch the checkpoint and its card again, together")
 
+    if name == "CorruptModelCheckpointError":
+        # torch's words advise to read pickles.
+        return CodecS2STError(
+            f"{getattr(ex, 'path', 'a checkpoint')} is damaged, cut short, or holds more than tensors",
+            hint="use another checkpoint; of a run, publish takes --step N",
+        )
+
     if name == "RecipeConfigParseError":
         return _explain_config_error(ex, causes)
 
@@ -61,7 +68,7 @@ def explain_host_error(ex: BaseException, causes: list[BaseException]) -> CodecS
     if name in _USER or name.endswith(_USER_SUFFIXES):
         return UserInputError(_join(ex, causes))
 
-    if name in ("CheckpointError", "CorruptModelCheckpointError", "DataReadError", "DatasetError", "GangError"):
+    if name in ("CheckpointError", "DataReadError", "DatasetError", "GangError"):
         return CodecS2STError(_join(ex, causes))
 
     return None

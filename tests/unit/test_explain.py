@@ -12,6 +12,7 @@ from fairseq2.checkpoint import CheckpointError
 from fairseq2.composition import ExtensionError
 from fairseq2.data.tokenizers import TokenizerNotKnownError
 from fairseq2.error import OperationalError
+from fairseq2.model_checkpoint import CorruptModelCheckpointError
 from fairseq2.models import ModelNotKnownError
 from fairseq2.recipe.error import MinimumLossScaleReachedError, RecipeConfigParseError, RecipeError
 from fairseq2.runtime.dependency import get_dependency_resolver
@@ -134,6 +135,15 @@ class TestExplain:
     )
     def test_the_exit_code_says_whose_fault_it_is(self, error: Exception, code: int) -> None:
         assert explain(error).exit_code == code
+
+    def test_a_damaged_checkpoint_is_named_and_no_advice_of_torchs_is_given(self) -> None:
+        message = "Re-running `torch.load` with `weights_only` set to `False` will likely succeed"
+
+        error = explain(CorruptModelCheckpointError(Path("run/model.pt"), message))
+
+        assert str(error).startswith("run/model.pt is damaged, cut short, or holds more than tensors (")
+
+        assert "weights_only" not in str(error) and error.exit_code == 1
 
     def test_an_extension_error_names_its_file(self, tmp_path: Path) -> None:
         file = tmp_path / "theirs.py"
