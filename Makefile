@@ -53,6 +53,7 @@ test-long: setup
 # Both libraries with one thread each; ARGS="--threads N" for more.
 bench: setup
 	$(BIN)/python benchmarks/data.py
+	$(BIN)/python benchmarks/tokenization.py
 	$(BIN)/python benchmarks/load_model.py $(ARGS)
 
 # Names and versions only: where packages come from is for each machine to say.
