@@ -167,8 +167,6 @@ class TestBuildArguments:
     def test_paths_are_absolute_and_quoted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
 
-        (tmp_path / "a: [b").mkdir()
-
         [_, _, override] = build_arguments("cpt", ["out", "--shards", "a: [b", "/"])
 
         assert override.endswith(f"{{shards: {json.dumps([str(tmp_path / 'a: [b'), '/'])}}}}}")

@@ -136,18 +136,13 @@ def _make_parser(recipe: str) -> ArgumentParser:
 
 
 def _override(option: Option, args: Namespace) -> str | None:
-    value = getattr(args, option.flag.removeprefix("--").replace("-", "_"))
+    value = _value(option, args)
 
     if value is None or value is False:
         return None
 
     if value is True:
         return option.key
-
-    # The recipe would say it too, after some seconds, and after making the folder of the run.
-    for path in value if isinstance(value, list) else [value]:
-        if isinstance(path, Path) and not path.exists():
-            raise UserInputError(f"{option.flag} '{path}' does not exist")
 
     # JSON is YAML, and quotes what YAML would read as something else.
     if isinstance(value, list):
@@ -156,9 +151,15 @@ def _override(option: Option, args: Namespace) -> str | None:
     return option.key % json.dumps(str(value.absolute()) if isinstance(value, Path) else value)
 
 
+def _value(option: Option, args: Namespace) -> object:
+    return getattr(args, option.flag.removeprefix("--").replace("-", "_"))
+
+
 def run_recipe_command(recipe: str, argv: Sequence[str]) -> int:
     """Runs ``codec-s2st RECIPE`` and returns 0; every error is raised."""
     arguments = build_arguments(recipe, argv)
+
+    _check_paths(recipe, argv)
 
     from codec_s2st.recipes.common.entry import run_recipe
 
@@ -167,6 +168,19 @@ def run_recipe_command(recipe: str, argv: Sequence[str]) -> int:
         run_recipe(make_recipe(recipe), arguments)
 
     return 0
+
+
+def _check_paths(recipe: str, argv: Sequence[str]) -> None:
+    # The recipe would say it too, after some seconds, and after making the folder of the run. What is launched, or is a
+    # step of a pipeline, may read what is not there yet.
+    args = _make_parser(recipe).parse_args(list(argv))
+
+    for option in OPTIONS[recipe]:
+        value = _value(option, args)
+
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path) and not path.exists():
+                raise UserInputError(f"{option.flag} '{path}' does not exist")
 
 
 def make_recipe(recipe: str) -> Recipe:
