@@ -132,6 +132,7 @@ def test_resumed_run_must_have_the_same_updates(
     for overrides, message in [
         ((*LORA, "lora.rank=8"), "with lora.rank 4, lora.alpha 32, 14 targets"),
         ((*LORA, "lora.alpha=8"), "but this one is with lora.rank 4, lora.alpha 8, "),
+        ((*LORA, "lora.targets=[ffn]"), "and `lora.targets` differ in decoder.layers.0.self_attn.k_proj"),
         (("regime.num_steps=20",), "but this one is with no LoRA, joint text rows"),
     ]:
         capfd.readouterr()

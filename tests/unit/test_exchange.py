@@ -429,5 +429,18 @@ class TestRefusals:
 
         assert f"`{key}`" in err and str(tmp_path / "published" / "model") in err
 
+    def test_published_model_with_a_surplus_key(
+        self, one_llm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        import_hf(one_llm, tmp_path / "published")
+
+        file = tmp_path / "published" / "model" / "model.safetensors"
+
+        exchange_weights(file, {**load_file(file), "heads.extra": torch.zeros(1)})
+
+        err = self.refused(capsys, "export-hf", tmp_path / "published", tmp_path / "out")
+
+        assert "has a surplus `heads.extra` (fetch the checkpoint and its card again, together)" in err
+
     def test_card_of_something_else(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert "is not a translation model" in self.refused(capsys, "export-hf", "demo_codec", tmp_path / "out")

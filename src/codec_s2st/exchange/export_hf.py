@@ -47,6 +47,7 @@ def export_hf(model: str, out: Path, *, with_tokenizer: bool = True) -> Path:
 
     from codec_s2st.data.text import copy_tokenizer, load_text_tokenizer
     from codec_s2st.exchange.files import new_folder
+    from codec_s2st.exchange.parts import check_tensors, state_shapes
     from codec_s2st.exchange.publish import text_rows
     from codec_s2st.model_cards import check_tokenizer, checkpoint_of, find_model_card, tokenizer_of
     from codec_s2st.models.codec_lm.backbones import names
@@ -63,7 +64,11 @@ def export_hf(model: str, out: Path, *, with_tokenizer: bool = True) -> Path:
 
     where = f"the checkpoint {path} of card '{card.name}'"
 
-    rows = text_rows(read_headers(path), config, where=where)
+    state = read_headers(path)
+
+    check_tensors(state, state_shapes(config), where=where, hint="fetch the checkpoint and its card again, together")
+
+    rows = text_rows(state, config, where=where)
 
     tensors = find_text_llm(rows, replace(config.decoder, tied_embeddings=False), where=where)
 

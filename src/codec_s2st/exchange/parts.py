@@ -25,6 +25,8 @@ from codec_s2st.exchange.files import write_card
 from codec_s2st.integrity import CHECKPOINT_SHA256, TOKENIZER_SHA256
 from codec_s2st.lazy_tensors import LazyTensor
 from codec_s2st.model_cards import CODEC_CARD, checkpoint_of
+from codec_s2st.models.codec_lm.config import CodecLMConfig
+from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
 from codec_s2st.share import assets_dir
 from codec_s2st.tensor_files import write_tensors
 from codec_s2st.tokens.fingerprint import CodecFingerprint
@@ -126,7 +128,16 @@ def add_codec(folder: Path, codec: CodecFingerprint) -> dict[str, object]:
     return {CODEC_CARD: str(file.relative_to(folder))}
 
 
-def check_tensors(tensors: Mapping[str, LazyTensor], shapes: Mapping[str, tuple[int, ...]], *, where: str) -> None:
+def state_shapes(config: CodecLMConfig) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of every tensor of a model's state, by name."""
+    state = get_codec_lm_hub().create_new_model(config, meta=True).state_dict()
+
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def check_tensors(
+    tensors: Mapping[str, LazyTensor], shapes: Mapping[str, tuple[int, ...]], *, where: str, hint: str
+) -> None:
     """
     :param shapes: Those of the model.
 
@@ -136,11 +147,13 @@ def check_tensors(tensors: Mapping[str, LazyTensor], shapes: Mapping[str, tuple[
         if names:
             rest = f" and {len(names) - 1} more" if len(names) > 1 else ""
 
-            raise UserInputError(f"{where} {what} `{min(names)}`{rest}", hint="choose another checkpoint: --step N")
+            raise UserInputError(f"{where} {what} `{min(names)}`{rest}", hint=hint)
 
     for name, tensor in tensors.items():
         if tensor.shape != shapes[name]:
-            raise UserInputError(f"`{name}` of {where} has the shape {tensor.shape}, but the model {shapes[name]}")
+            raise UserInputError(
+                f"`{name}` of {where} has the shape {tensor.shape}, but the model {shapes[name]}", hint=hint
+            )
 
 
 @final

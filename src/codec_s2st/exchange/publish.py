@@ -23,6 +23,7 @@ from codec_s2st.exchange.parts import (
     add_weights,
     check_tensors,
     must_be_copied,
+    state_shapes,
 )
 from codec_s2st.exchange.readme import make_readme
 from codec_s2st.exchange.tasks import own_task_entries
@@ -37,7 +38,7 @@ from codec_s2st.models.codec_lm.text_llm import CONFIG_FILE, to_hugging_face
 from codec_s2st.models.codec_lm.warm_start import STREAM0_HEAD
 from codec_s2st.recipes.common.initial import read_run
 from codec_s2st.runs import Run, open_run, read_settings
-from codec_s2st.share import card_name
+from codec_s2st.share import CARD_PREFIX, card_name
 from codec_s2st.tokens.compatibility import VocabularyFingerprint
 
 MAX_SHARD_BYTES: Final = 9_000_000
@@ -127,7 +128,7 @@ def check_name(name: str) -> None:
     """
     :raises UserInputError: a card, a folder or a command line would take ``name`` for something else.
     """
-    if not _NAME.fullmatch(name) or name.endswith((".yaml", ".yml")):
+    if not _NAME.fullmatch(name) or name.endswith((".yaml", ".yml")) or name == CARD_PREFIX:
         raise UserInputError(
             f"the name {name!r} cannot be that of a card",
             hint="--name with letters, digits, `_`, `-` and `.`, such as my_s2st",
@@ -173,9 +174,7 @@ def _read_finite(run: Run, dtype: torch.dtype | None, where: str) -> dict[str, L
     # Whatever layout the training had, these are whole tensors; and mapped, not copied, where they were whole before.
     state = {key: HeldTensor(tensor) for key, tensor in hub.iter_checkpoint(run.checkpoint, run.model, mmap=True)}
 
-    shapes = {key: tuple(value.shape) for key, value in hub.create_new_model(run.model, meta=True).state_dict().items()}
-
-    check_tensors(state, shapes, where=where)
+    check_tensors(state, state_shapes(run.model), where=where, hint="choose another checkpoint: --step N")
 
     return {key: FiniteTensor(key, tensor, dtype, where) for key, tensor in state.items()}
 

@@ -18,6 +18,7 @@ _TEMPLATE: Final = """\
 ## Use
 
 ```
+mkdir -p ~/.config/fairseq2/assets
 cp -r THIS_FOLDER ~/.config/fairseq2/assets/
 codec-s2st {command} --model {short}
 ```
@@ -61,6 +62,9 @@ _SETTINGS: Final = (
     ("peak learning rate", "optimizer.config.lr"),
     ("learning rate schedule", "lr_scheduler.name"),
     ("warm-up steps", "lr_scheduler.config.num_warmup_steps"),
+    ("rank of low-rank updates", "lora.rank"),
+    ("their alpha", "lora.alpha"),
+    ("rows of the text", "trainable.text_rows"),
     ("steps of the run", "regime.num_steps"),
     ("steps of LM in a batch, at most", "data.max_batch_steps"),
     ("batches a step", "trainer.grad_accumulation.num_batches"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -268,6 +269,8 @@ class TestRefusals:
             (LoRASection(rank=0), "`lora.rank` must be at least 1"),
             (LoRASection(rank=-4), "is -4"),
             (LoRASection(rank=2, alpha=0), "`lora.alpha` must be positive"),
+            (LoRASection(rank=2, alpha=math.nan), "`lora.alpha` must be positive and finite"),
+            (LoRASection(rank=2, alpha=math.inf), "`lora.alpha` must be positive and finite"),
             (LoRASection(rank=2, dropout_p=1), "`lora.dropout_p` must be"),
             (LoRASection(rank=2, targets=[]), "`lora.targets` must not be empty"),
             (LoRASection(rank=2, targets=["("]), "no regular expression"),

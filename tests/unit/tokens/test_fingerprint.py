@@ -127,6 +127,22 @@ class TestVocabularyFingerprint:
             with pytest.raises(UserInputError, match=f"model: the {words} is"):
                 mine.check_loads_into(theirs, where="model")
 
+    @pytest.mark.parametrize(
+        ("field", "value", "hint"),
+        [
+            ("tokenizer_hash", "ce" * 32, "tokenizer.name=auto"),
+            ("codec", CODEC.first(2), f"num_streams={len(CODEC.codebook_sizes)}"),
+            ("pattern", "parallel", f"model.config_overrides.pattern={VOCABULARY.pattern}"),
+        ],
+    )
+    def test_check_says_what_to_set(self, field: str, value: object, hint: str) -> None:
+        other = dataclasses.replace(VOCABULARY, **{field: value})  # type: ignore[arg-type]
+
+        with pytest.raises(UserInputError) as info:
+            VOCABULARY.check_loads_into(other, where="model")
+
+        assert info.value.hint is not None and hint in info.value.hint
+
     def test_names_do_not_matter(self) -> None:
         other = dataclasses.replace(VOCABULARY, tokenizer="a copy", codec=dataclasses.replace(CODEC, name="a copy"))
 

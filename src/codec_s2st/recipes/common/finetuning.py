@@ -126,10 +126,15 @@ def record_adapters(adapters: Adapters, context: RecipeContext) -> None:
 
     before = Adapters.read(checkpoints)
 
+    differing = set(before.lora_targets) ^ set(adapters.lora_targets)
+
+    # Both sides may have as many.
+    which = f", and `lora.targets` differ in {min(differing)}" if differing else ""
+
     if before != adapters and context.get_checkpoint_manager().has_checkpoint(exclude_model_only=True):
         raise UserInputError(
             f"the checkpoints in {checkpoints} are of a run with {_describe(before)}, but this one is with"
-            f" {_describe(adapters)}",
+            f" {_describe(adapters)}{which}",
             hint="change `lora` and `trainable.text_rows` back, or start from it in another folder: --init RUN",
         )
 

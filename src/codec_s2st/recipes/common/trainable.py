@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,8 +37,8 @@ class LoRASection(Validatable):
         if self.rank is not None and self.rank < 1:
             result.add_error(f"`lora.rank` must be at least 1, or null for no updates, but is {self.rank}.")
 
-        if self.alpha <= 0:
-            result.add_error(f"`lora.alpha` must be positive, but is {self.alpha:g}.")
+        if not (math.isfinite(self.alpha) and self.alpha > 0):
+            result.add_error(f"`lora.alpha` must be positive and finite, but is {self.alpha:g}.")
 
         if not 0 <= self.dropout_p < 1:
             result.add_error(f"`lora.dropout_p` must be at least 0 and below 1, but is {self.dropout_p:g}.")
