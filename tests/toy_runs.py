@@ -91,6 +91,23 @@ def read_weights(run: Path) -> dict[str, Tensor]:
     return dict(load_run(run).state_dict())
 
 
+def assert_same_run(one: Path, two: Path) -> None:
+    """Two runs have the same weights, and every loss that they have recorded is the same."""
+    names = [file.relative_to(two / "metrics").with_suffix("") for file in sorted(two.glob("metrics/**/*.jsonl"))]
+
+    assert len(names) > 1
+
+    for name in names:
+        assert read_metrics(one, str(name)) == read_metrics(two, str(name))
+
+    assert_equal_weights(read_weights(one), read_weights(two))
+
+
+def steps_of(run: Path) -> set[str]:
+    """Returns the names of all that looks like a checkpoint."""
+    return {path.name for path in run.glob("checkpoints/step_*")}
+
+
 def assert_equal_weights(one: dict[str, Tensor], two: dict[str, Tensor]) -> None:
     assert one.keys() == two.keys()
 

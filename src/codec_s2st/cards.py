@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from codec_s2st.errors import UserInputError
+from codec_s2st.yaml_limits import check_size
 
 _FAMILY_FIELDS: Final = ("model_family", "tokenizer_family", "dataset_family")
 
@@ -91,6 +92,8 @@ def _read_file(file: Path) -> list[CardEntry]:
         place = "" if mark is None else f" at line {mark.line + 1}"
 
         raise UserInputError(f"asset card file {file} is not valid YAML{place}") from ex
+
+    check_size(documents, f"asset card file {file}")
 
     return [_to_card(file, idx, document) for idx, document in enumerate(documents)]
 

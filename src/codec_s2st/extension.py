@@ -13,6 +13,7 @@ from codec_s2st.share import assets_dir
 
 # One family, one folder, one line: the package's `register(container)` is called once.
 _FAMILIES: Final[tuple[str, ...]] = (
+    "codec_s2st.checkpoints",
     "codec_s2st.codecs.encodec",
     "codec_s2st.codecs.hg",
     "codec_s2st.codecs.melcodec",

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from codec_s2st.checkpoints.folder import CheckpointFolder
 from codec_s2st.errors import UserInputError
 from codec_s2st.models.codec_lm.adapted import trained_checkpoint_path
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY, CodecLMConfig
 from codec_s2st.recipes.common.initial import read_run
+from codec_s2st.yaml_limits import check_size
 
 BEST: Final = "the best validation score"
 LAST: Final = "the last checkpoint"
@@ -62,7 +64,7 @@ def open_run(folder: Path, *, step: int | None = None) -> Run:
             hint="of a codec: python -m codec_s2st.recipes.codec.export RUN FILE.safetensors",
         )
 
-    steps = sorted(int(path.name[5:]) for path in checkpoints.glob("step_*") if path.name[5:].isdigit())
+    steps = CheckpointFolder(checkpoints).steps()
 
     # Says if there is none.
     model, _ = read_run(folder)
@@ -98,6 +100,8 @@ def read_settings(run: Run) -> dict[str, object]:
         settings = YAML(typ="safe", pure=True).load(file)
     except (YAMLError, ValueError) as ex:
         raise UserInputError(f"{file} is not valid YAML") from ex
+
+    check_size(settings, str(file))
 
     if not isinstance(settings, dict):
         raise UserInputError(f"{file} is not a run's configuration")

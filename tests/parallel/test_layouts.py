@@ -149,7 +149,7 @@ def test_checkpoint_is_published_whole(together: dict[str, Layout], tmp_path: Pa
     layout = together[f"{variant}-{name}"]
 
     # It is in parts.
-    assert len(list(layout.folder.glob("checkpoints/*/model/**/sdp_*.pt"))) == 2
+    assert len(list(layout.folder.glob("checkpoints/*/model/**/sdp_*.safetensors"))) == 2
 
     publish_model(layout.folder, tmp_path / "out", "parts", tasks=["s2st"], languages=["spa-eng"], notes={})
 

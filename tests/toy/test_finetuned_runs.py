@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from codec_s2st.exchange.publish import publish_model
 from codec_s2st.model_cards import find_model_card
 from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
+from tests.checkpoints import read_kind
 from tests.toy_runs import Toy, assert_equal_weights, last_step, read_losses, read_metrics, read_weights
 
 LORA = ("lora.rank=4", "lora.dropout_p=0.1", "trainable.text_rows=frozen", "regime.num_steps=20")
@@ -20,13 +22,9 @@ TABLES = ("decoder_frontend.embed.weight", "heads.stream0_weight")
 NUM_TEXT = 800
 
 
-def read_states(run: Path, kind: str) -> dict[str, object]:
+def read_states(run: Path, kind: str) -> dict[str, Any]:
     """Returns what a checkpoint of one process holds."""
-    file = run / "checkpoints" / f"step_{last_step(run)}" / kind / "pp_00" / "tp_00" / "sdp_00.pt"
-
-    state: dict[str, object] = torch.load(file, weights_only=False)
-
-    return state
+    return read_kind(run / "checkpoints" / f"step_{last_step(run)}", kind)
 
 
 def count_optimizer_state(run: Path) -> int:
@@ -130,10 +128,10 @@ def test_resumed_run_must_have_the_same_updates(
     toy: Toy, lora_run: Path, cpt_run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for overrides, message in [
-        ((*LORA, "lora.rank=8"), "with lora.rank 4, lora.alpha 32, 14 targets"),
-        ((*LORA, "lora.alpha=8"), "but this one is with lora.rank 4, lora.alpha 8, "),
-        ((*LORA, "lora.targets=[ffn]"), "and `lora.targets` differ in decoder.layers.0.self_attn.k_proj"),
-        (("regime.num_steps=20",), "but this one is with no LoRA, joint text rows"),
+        ((*LORA, "lora.rank=8"), "`lora.rank` is 4 in the checkpoint, 8 now"),
+        ((*LORA, "lora.alpha=8"), "`lora.alpha` is 32.0 in the checkpoint, 8.0 now"),
+        ((*LORA, "trainable.freeze=[heads]"), '`trainable.freeze` is [] in the checkpoint, ["heads"] now'),
+        (("regime.num_steps=20",), '`trainable.text_rows` is "frozen" in the checkpoint, "joint" now'),
     ]:
         capfd.readouterr()
 

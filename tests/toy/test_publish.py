@@ -26,6 +26,7 @@ from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
 from codec_s2st.share import assets_dir
 from codec_s2st.tokens.compatibility import VocabularyFingerprint
 from codec_s2st.translator import SpeechTranslator
+from tests.checkpoints import change_model
 from tests.published import contents, write_speech
 from tests.toy_runs import Toy, load_run, read_metrics, read_weights
 
@@ -586,13 +587,7 @@ class TestRefused:
         assert "codec_s2st_melcodec" in self.refused(capsys, copy_of_run, tmp_path / "out")
 
     def change(self, run: Path, name: str, change: Callable[[dict[str, torch.Tensor]], None]) -> Path:
-        (file,) = (run / "checkpoints" / name / "model").rglob("*.pt")
-
-        state = torch.load(file, weights_only=True)
-
-        change(state["model"] if "model" in state else state)
-
-        torch.save(state, file)
+        change_model(run / "checkpoints" / name, change)
 
         return run
 

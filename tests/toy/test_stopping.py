@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from codec_s2st.checkpoints import manager
+from codec_s2st.checkpoints.state_files import FileRecord, write_state
+from codec_s2st.checkpoints.states import FlatState
 from codec_s2st.recipes.common.stopping import STOP_SIGNALS
 from tests.faults import Fault, PlannedRun, cpt_with_faults, run_plan
-from tests.toy_runs import NUM_STEPS, Toy, assert_equal_weights, last_step, read_metrics, read_weights
-
-NAMES = ("train", "valid/s2st", "valid/asr-reverse", "valid/s2tt")
-
-
-def assert_same_run(one: Path, two: Path) -> None:
-    for name in NAMES:
-        assert read_metrics(one, name) == read_metrics(two, name)
-
-    assert_equal_weights(read_weights(one), read_weights(two))
-
-
-def steps_of(run: Path) -> set[str]:
-    return {path.name for path in run.glob("checkpoints/step_*")}
+from tests.toy_runs import NUM_STEPS, Toy, assert_same_run, last_step, read_metrics, steps_of
 
 
 def test_each_signal_stops_after_the_step_and_changes_nothing(
@@ -85,51 +78,57 @@ def test_run_that_saves_the_model_alone_is_saved_whole(toy: Toy, cpt_run: Path, 
 def test_main_programs_stop(toy: Toy, cpt_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
 
-    def start(*command: str) -> subprocess.Popen[str]:
+    @contextmanager
+    def start(*command: str) -> Iterator[subprocess.Popen[str]]:
         arguments = [str(run), "--config", *toy.overrides]
 
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", *command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
+        try:
+            yield process
+        finally:
+            process.kill()
+
     def end(process: subprocess.Popen[str]) -> str:
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=300)
 
         assert process.returncode == 85, err
 
         return err.splitlines()[-1]
 
     def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
 
         while not file.exists():
             assert process.poll() is None and time.monotonic() < deadline
 
             time.sleep(0.005)
 
-    process = start("codec_s2st", "cpt")
+    with start("codec_s2st", "cpt") as process:
+        # It has not begun to train: there is nothing to save.
+        wait_for(run / "logs" / "rank_0.log", process)
 
-    # It has not begun to train: there is nothing to save.
-    wait_for(run / "logs" / "rank_0.log", process)
+        process.terminate()
 
-    process.terminate()
-
-    assert end(process) == "codec-s2st: stopped on SIGTERM before the first step (the same command starts again)"
+        assert end(process) == "codec-s2st: stopped on SIGTERM before the first step (the same command starts again)"
 
     assert not steps_of(run)
 
-    process = start("codec_s2st.recipes.cpt")
+    with start("codec_s2st.recipes.cpt") as process:
+        wait_for(run / "metrics" / "train.jsonl", process)
 
-    wait_for(run / "metrics" / "train.jsonl", process)
+        # Whoever asks more than once is told so once.
+        while process.poll() is None:
+            for number in STOP_SIGNALS:
+                process.send_signal(number)
 
-    # Whoever asks more than once is told so once.
-    while process.poll() is None:
-        for number in STOP_SIGNALS:
-            process.send_signal(number)
+            time.sleep(0.01)
 
-        time.sleep(0.01)
+        line = end(process)
 
-    match = re.search(r": stopped on SIG\w+ after step (\d+), which is saved", end(process))
+    match = re.search(r": stopped on SIG\w+ after step (\d+), which is saved", line)
 
     assert match is not None and 2 <= int(match[1]) == last_step(run) < NUM_STEPS
 
@@ -141,20 +140,58 @@ def test_main_programs_stop(toy: Toy, cpt_run: Path, tmp_path: Path) -> None:
 def test_signal_to_one_rank_stops_all(toy: Toy, tmp_path: Path) -> None:
     options = ["regime.num_steps=8", "regime.validate_every_n_steps=4"]
 
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    layouts = {"ddp": [], "fsdp": ["trainer.data_parallelism=fsdp"], "tp": ["gang.tensor_parallel_size=2"]}
 
-    runs = [
-        PlannedRun(toy.arguments(whole, options)),
-        PlannedRun(toy.arguments(parts, options), [Fault("SIGUSR2", 3, rank=1)], exit_code=85),
-        PlannedRun(toy.arguments(parts, options), [Fault("SIGTERM", 4), Fault("SIGUSR1", 5, rank=1)], exit_code=85),
-        PlannedRun(toy.arguments(parts, options)),
-    ]
+    runs = []
+
+    for name, layout in layouts.items():
+        whole, parts = (toy.arguments(tmp_path / name / kind, [*options, *layout]) for kind in ("whole", "parts"))
+
+        runs += [
+            PlannedRun(whole),
+            PlannedRun(parts, [Fault("SIGUSR2", 3, rank=1)], exit_code=85),
+            PlannedRun(parts, [Fault("SIGTERM", 4), Fault("SIGUSR1", 5, rank=1)], exit_code=85),
+            PlannedRun(parts),
+        ]
 
     logs = run_plan(tmp_path / "plan.json", runs, 2)
 
     assert "stopped on a signal to another rank after step 3" in logs[0]
     assert "stopped on SIGUSR2 after step 3" in logs[1]
 
-    assert steps_of(parts) == {"step_3", "step_4", "step_8"}
+    for name in layouts:
+        assert steps_of(tmp_path / name / "parts") == {"step_3", "step_4", "step_8"}
 
-    assert_same_run(parts, whole)
+        assert_same_run(tmp_path / name / "parts", tmp_path / name / "whole")
+
+
+def test_signals_during_a_save_do_not_start_another(
+    toy: Toy, cpt_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = []
+
+    def write_slowly(file: Path, state: FlatState) -> FileRecord:
+        if "model" in file.parts:
+            saved.append(file.parts[-4])
+
+            for number in STOP_SIGNALS:
+                os.kill(os.getpid(), number)
+
+            time.sleep(0.2)
+
+        return write_state(file, state)
+
+    monkeypatch.setattr(manager, "write_state", write_slowly)
+
+    # The first signals come while step 10 is written, the next ones while the step is that the run stops at.
+    assert toy.cpt(tmp_path) == 85
+
+    monkeypatch.undo()
+
+    assert saved == ["step_10.tmp", f"step_{last_step(tmp_path)}.tmp"]
+
+    assert steps_of(tmp_path) == {"step_10", f"step_{last_step(tmp_path)}"}
+
+    assert toy.cpt(tmp_path) == 0
+
+    assert_same_run(tmp_path, cpt_run)

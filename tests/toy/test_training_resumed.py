@@ -77,7 +77,7 @@ def test_two_ranks_learn_as_one_with_twice_the_batches(toy: Toy, tmp_path: Path)
 
     readers = tmp_path / "two" / "checkpoints" / "step_10" / "data_reader"
 
-    assert sorted(path.name for path in readers.iterdir()) == ["dp_00.pt", "dp_01.pt"]
+    assert sorted(path.name for path in readers.iterdir()) == ["dp_00.safetensors", "dp_01.safetensors"]
 
     for name in ("train", "valid/s2st", "valid/asr-reverse"):
         torch.testing.assert_close(

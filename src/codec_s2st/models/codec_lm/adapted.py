@@ -19,13 +19,12 @@ from fairseq2.runtime.dependency import DependencyResolver
 from torch import Tensor
 from typing_extensions import override
 
+from codec_s2st.checkpoints.manifest import MANIFEST_FILE
 from codec_s2st.errors import UserInputError
 from codec_s2st.models.codec_lm.lora import merge_lora
 from codec_s2st.models.codec_lm.text_rows import join_tables
 
 _FILE: Final = "adapters.json"
-
-_FIRST_PART: Final = "pp_00"
 
 
 @final
@@ -102,10 +101,10 @@ def trained_checkpoint_path(checkpoints: Path, step_nr: int) -> Path:
 
     :param checkpoints: The folder of a run's checkpoints.
     """
-    path = checkpoints / f"step_{step_nr}" / "model"
+    checkpoint = checkpoints / f"step_{step_nr}"
 
-    # fairseq2's own loader comes first, and takes the folder itself.
-    return path / _FIRST_PART if checkpoints.joinpath(_FILE).is_file() else path
+    # The folder of the model is what the training itself goes on with.
+    return checkpoint / (MANIFEST_FILE if checkpoints.joinpath(_FILE).is_file() else "model")
 
 
 @final
@@ -130,7 +129,7 @@ class AdaptedCheckpointLoader(ModelCheckpointLoader):
         # It holds this loader too, and so cannot be asked for earlier.
         loader = self._resolver.resolve(ModelCheckpointLoader)
 
-        state = dict(loader.lazy_load(path.parent, {}, whole))
+        state = dict(loader.lazy_load(path.with_name("model"), {}, whole))
 
         merged = Adapters.read(_checkpoints_of(path)).merge(state)
 
@@ -143,8 +142,8 @@ class AdaptedCheckpointLoader(ModelCheckpointLoader):
 
     @override
     def supports_path(self, path: Path) -> bool:
-        return path.name == _FIRST_PART and _checkpoints_of(path).joinpath(_FILE).is_file()
+        return path.name == MANIFEST_FILE and _checkpoints_of(path).joinpath(_FILE).is_file()
 
 
 def _checkpoints_of(path: Path) -> Path:
-    return path.parents[2]
+    return path.parents[1]

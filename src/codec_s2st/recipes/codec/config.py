@@ -23,6 +23,7 @@ from fairseq2.utils.validation import Validatable, ValidationResult
 from typing_extensions import override
 
 from codec_s2st.codecs.melcodec.config import MELCODEC_FAMILY
+from codec_s2st.recipes.common.sections import CheckpointsSection, GuardsSection
 
 
 @dataclass(kw_only=True)
@@ -121,5 +122,9 @@ class CodecRecipeConfig:
             publish_metrics_every_n_steps=25,
         )
     )
+
+    checkpoints: CheckpointsSection = field(default_factory=CheckpointsSection)
+
+    guards: GuardsSection = field(default_factory=GuardsSection)
 
     common: CommonSection = field(default_factory=CommonSection)

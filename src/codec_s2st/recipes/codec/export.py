@@ -11,8 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from codec_s2st.checkpoints.folder import CheckpointFolder
 from codec_s2st.codecs.melcodec.config import MelCodecConfig
 from codec_s2st.errors import CodecS2STError, UserInputError
+from codec_s2st.yaml_limits import check_size
 
 
 def export_codec(run: Path, path: Path, *, step_nr: int | None = None) -> int:
@@ -32,7 +34,8 @@ def export_codec(run: Path, path: Path, *, step_nr: int | None = None) -> int:
 
     checkpoint_dir = run / "checkpoints"
 
-    steps = sorted(int(folder.name[5:]) for folder in checkpoint_dir.glob("step_*") if folder.name[5:].isdigit())
+    steps = CheckpointFolder(checkpoint_dir).steps()
+
     if not steps:
         raise UserInputError(f"the run '{run}' has no checkpoint", hint="codec-s2st codec RUN --preset demo")
 
@@ -90,6 +93,8 @@ def _read_config(path: Path) -> MelCodecConfig:
 
     try:
         card = YAML(typ="safe").load(path)
+
+        check_size(card, str(path))
 
         return MelCodecConfig(**card["model_config"])
     except (OSError, YAMLError, KeyError, TypeError) as ex:

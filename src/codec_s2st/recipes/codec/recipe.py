@@ -18,7 +18,8 @@ from codec_s2st.recipes.codec.data import ClipReader, CropReader
 from codec_s2st.recipes.codec.metrics import register_codec_metrics
 from codec_s2st.recipes.codec.speech import SpeechSplits, demo_speech, manifest_speech
 from codec_s2st.recipes.codec.unit import CodecTrainUnit, CodecValidUnit
-from codec_s2st.recipes.common.survival import create_surviving_task, register_survival
+from codec_s2st.recipes.common.guards import BatchNote
+from codec_s2st.recipes.common.survival import create_surviving_task, open_run, register_survival
 
 
 @final
@@ -32,6 +33,8 @@ class CodecRecipe(Recipe):
     @override
     def create_task(self, context: RecipeContext) -> Task:
         config = context.get_config_as(CodecRecipeConfig)
+
+        open_run(context, config, config.checkpoints, {})
 
         codec = context.get_model_as(MelCodec)
 
@@ -69,7 +72,15 @@ class CodecRecipe(Recipe):
 
         valid_readers = [ClipReader(waves, hop_length=spec.hop_length) for waves in speech.valid.values()]
 
-        return create_surviving_task(context, unit, reader, valid_units, valid_readers)
+        return create_surviving_task(
+            context,
+            unit,
+            reader,
+            valid_units,
+            valid_readers,
+            guards=config.guards,
+            describe=lambda batch: BatchNote(tuple(batch.wave.shape)),
+        )
 
     @override
     def has_static_autograd_graph(self, context: RecipeContext) -> bool:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from codec_s2st.arguments import CommandParser, path_argument
 from codec_s2st.errors import UserInputError
-
-_MAX_VALUES: Final = 100_000
-"""A configuration has some hundred values; an alias of YAML can stand for billions."""
-
+from codec_s2st.yaml_limits import check_size
 
 _LISTS: Final = frozenset(
     {"common.assets.extra_paths", "dataset.config_overrides.shards", "lora.targets", "trainable.freeze"}
@@ -81,7 +77,7 @@ def check_override(override: str) -> None:
     except YAMLError:
         raise UserInputError(f"--config '{override}': the value is not YAML", hint="quote what is text") from None
 
-    _check_size(content, f"--config '{key}'")
+    check_size(content, f"--config '{key}'")
 
     _check_lists(content, key.strip())
 
@@ -112,7 +108,7 @@ def _check_config_file(path: Path) -> None:
     if not isinstance(content, Mapping):
         raise UserInputError(f"configuration file '{path}' must be a mapping of keys to values")
 
-    _check_size(content, f"configuration file '{path}'")
+    check_size(content, f"configuration file '{path}'")
 
     _check_lists(content)
 
@@ -129,29 +125,3 @@ def _check_lists(content: object, key: str = "") -> None:
 
     if key in _LISTS and isinstance(content, str):
         raise UserInputError(f"config key '{key}' must be a list, but is '{content}'", hint=f"write {key}=[{content}]")
-
-
-def _check_size(content: object, where: str) -> None:
-    """
-    :raises UserInputError: ``content`` holds too many values, or itself, once its aliases are written out.
-    """
-    sizes: dict[int, float] = {}
-
-    def size_of(value: object) -> float:
-        if isinstance(value, Mapping):
-            children = list(value.values())
-        elif isinstance(value, list | tuple | set):
-            children = list(value)
-        else:
-            return 1
-
-        if id(value) not in sizes:
-            # Stays where the value is met again inside itself.
-            sizes[id(value)] = math.inf
-
-            sizes[id(value)] = 1 + sum(size_of(child) for child in children)
-
-        return sizes[id(value)]
-
-    if size_of(content) > _MAX_VALUES:
-        raise UserInputError(f"{where} stands for more than {_MAX_VALUES:,} values", hint="write out its YAML aliases")

@@ -21,6 +21,7 @@ from fairseq2.recipe.config import (
 from codec_s2st.data.dataset import SHARDS_FAMILY, DataSection
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
 from codec_s2st.recipes.common.binding import AUTO_TOKENIZER
+from codec_s2st.recipes.common.sections import CheckpointsSection, GuardsSection
 from codec_s2st.recipes.common.trainable import LoRASection, TrainableSection
 
 
@@ -66,5 +67,9 @@ class SpeechTextTrainConfig:
     )
 
     regime: RegimeSection = field(default_factory=lambda: RegimeSection(num_steps=1000))
+
+    checkpoints: CheckpointsSection = field(default_factory=lambda: CheckpointsSection())
+
+    guards: GuardsSection = field(default_factory=lambda: GuardsSection())
 
     common: CommonSection = field(default_factory=lambda: CommonSection(no_sweep_dir=True))

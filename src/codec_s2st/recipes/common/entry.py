@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from codec_s2st.errors import STOPPED_EXIT_CODE, CodecS2STError, StoppedError
 from codec_s2st.explain import causes_of, explain
 from codec_s2st.recipes.common.arguments import check_arguments
+from codec_s2st.recipes.common.locks import lock_scope
 from codec_s2st.recipes.common.logs import quiet_console
 from codec_s2st.recipes.common.stopping import ignore_stop_signals, stop_signals
 
@@ -71,7 +72,7 @@ def run_recipe(recipe: Recipe, argv: Sequence[str]) -> None:
     sys.argv = [original_argv[0], *argv, "--no-exit-on-error"]
 
     try:
-        with quiet_console():
+        with lock_scope(), quiet_console():
             fairseq2_main(recipe)
     except Exception as ex:
         # Of a full disk, Python says neither file nor folder.

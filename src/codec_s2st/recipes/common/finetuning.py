@@ -118,25 +118,8 @@ def setup_finetuning(model: CodecLM, lora: LoRASection, trainable: TrainableSect
 
 
 def record_adapters(adapters: Adapters, context: RecipeContext) -> None:
-    """Says beside the checkpoints of the run what they hold.
-
-    :raises UserInputError: the run is resumed, and its checkpoints hold something else.
-    """
+    """Says beside the checkpoints of the run what they hold."""
     checkpoints: Path = context.resolver.resolve(CheckpointDir).path or context.output_dir / "checkpoints"
-
-    before = Adapters.read(checkpoints)
-
-    differing = set(before.lora_targets) ^ set(adapters.lora_targets)
-
-    # Both sides may have as many.
-    which = f", and `lora.targets` differ in {min(differing)}" if differing else ""
-
-    if before != adapters and context.get_checkpoint_manager().has_checkpoint(exclude_model_only=True):
-        raise UserInputError(
-            f"the checkpoints in {checkpoints} are of a run with {_describe(before)}, but this one is with"
-            f" {_describe(adapters)}{which}",
-            hint="change `lora` and `trainable.text_rows` back, or start from it in another folder: --init RUN",
-        )
 
     root = context.gangs.root
 
@@ -146,15 +129,3 @@ def record_adapters(adapters: Adapters, context: RecipeContext) -> None:
         adapters.write(checkpoints)
 
     root.barrier()
-
-
-def _describe(adapters: Adapters) -> str:
-    rows = "separate" if adapters.cuts_text_rows else "joint"
-
-    if adapters.lora_rank is None:
-        return f"no LoRA, {rows} text rows"
-
-    return (
-        f"lora.rank {adapters.lora_rank}, lora.alpha {adapters.lora_alpha:g}, {len(adapters.lora_targets)} targets,"
-        f" {rows} text rows"
-    )

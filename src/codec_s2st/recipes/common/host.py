@@ -2,12 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from fairseq2.checkpoint import CheckpointManager
+from fairseq2.recipe.internal.output_dir import _OutputDirectoryCreator
+from fairseq2.runtime.dependency import DependencyContainer, DependencyProvider, DependencyResolver
+from fairseq2.world_info import WorldInfo
 
 if TYPE_CHECKING:
     from fairseq2.trainer import Trainer
 
 _WATCHES: Final = ("_data_watch", "_compute_watch", "_lapse_watch")
+
+
+def use_checkpoint_manager(container: DependencyContainer, provider: DependencyProvider[CheckpointManager]) -> None:
+    """Puts a checkpoint manager in the place of fairseq2's, which a recipe finds registered."""
+    del container._registrations[(CheckpointManager, None)]
+
+    container._keys[CheckpointManager].remove(None)
+
+    container.register(CheckpointManager, provider, singleton=True)
+
+
+def lock_output_dir(container: DependencyContainer, lock: Callable[[Path], None]) -> None:
+    """Calls ``lock`` with the folder of the run, on rank 0, before anything is written there.
+
+    Which folder it is, fairseq2 decides; the first that it then writes is the log, and the configuration of a run that
+    may be under way.
+    """
+    registration = container._registrations[(_OutputDirectoryCreator, None)]
+
+    provider = registration.provider
+
+    def create(resolver: DependencyResolver) -> object:
+        creator = provider(resolver)
+
+        assert isinstance(creator, _OutputDirectoryCreator)
+
+        create_dir, rank = creator.create, resolver.resolve(WorldInfo).rank
+
+        def create_and_lock(output_dir: Path) -> Path:
+            output_dir = create_dir(output_dir)
+
+            if rank == 0:
+                lock(output_dir)
+
+            return output_dir
+
+        creator.create = create_and_lock  # type: ignore[method-assign]
+
+        return creator
+
+    registration.provider = create
 
 
 def save_now(trainer: Trainer) -> None:

@@ -11,6 +11,7 @@ from fairseq2.models import ModelFamily
 from fairseq2.recipe.config import ModelSection
 from fairseq2.runtime.dependency import get_dependency_resolver
 
+from codec_s2st.checkpoints.folder import CheckpointFolder
 from codec_s2st.data.text import has_tokenizer
 from codec_s2st.errors import UserInputError, unknown_name
 from codec_s2st.model_cards import (
@@ -29,6 +30,7 @@ from codec_s2st.models.codec_lm.loader import lazy_checkpoint_path
 from codec_s2st.models.codec_lm.text_llm import CONFIG_FILE, find_text_llm, read_text_llm
 from codec_s2st.share import card_name
 from codec_s2st.tensor_files import read_headers
+from codec_s2st.yaml_limits import check_size
 
 ROWS_MULTIPLE_OF: Final = 32
 """Of the tables of a model that is grown from a textual LLM: up to so many ranks can split them evenly."""
@@ -230,13 +232,19 @@ def read_run(run: Path) -> tuple[CodecLMConfig, Path]:
 
     checkpoints = run / "checkpoints"
 
-    steps = [int(path.name[5:]) for path in checkpoints.glob("step_*") if path.name[5:].isdigit()]
+    folder = CheckpointFolder(checkpoints)
+
+    folder.refuse_foreign()
+
+    steps = folder.steps()
 
     if not steps:
         raise UserInputError(f"run '{run}' has no checkpoint yet", hint="wait for its first checkpoint")
 
     try:
         cards = list(YAML(typ="safe", pure=True).load_all(checkpoints.joinpath("model.yaml").read_text()))
+
+        check_size(cards, str(checkpoints / "model.yaml"))
 
         metadata = cards[0][0] if isinstance(cards[0], list) else cards[0]
 

@@ -15,9 +15,10 @@ from codec_s2st.data.templates import LossPolicy, find_template
 from codec_s2st.models.codec_lm.model import CodecLM
 from codec_s2st.recipes.common.config import SpeechTextTrainConfig
 from codec_s2st.recipes.common.finetuning import check_finetuning, record_adapters, setup_finetuning
+from codec_s2st.recipes.common.guards import BatchNote
 from codec_s2st.recipes.common.parallelism import check_parallelism, clip_across_tensor_parallel
 from codec_s2st.recipes.common.patterns import check_groups
-from codec_s2st.recipes.common.survival import create_surviving_task, register_survival
+from codec_s2st.recipes.common.survival import create_surviving_task, open_run, register_survival
 from codec_s2st.recipes.common.training_data import open_training_data
 from codec_s2st.recipes.common.unit import CodecLMEvalUnit, CodecLMTrainUnit, LossMetrics, register_metric_descriptors
 from codec_s2st.tokens.sequence import Modality
@@ -48,7 +49,12 @@ class SpeechTextTrainRecipe(Recipe):
 
         check_finetuning(config.lora, config.trainable, config.model, config.trainer, context.gangs.tp.size)
 
+        # As it was given: what is not set is completed next.
+        given = context.get_config_as(SpeechTextTrainConfig)
+
         data = open_training_data(config, context, self.loss)
+
+        open_run(context, given, config.checkpoints, data.facts)
 
         reader = data.dataset.create_reader(
             config.data, data.maker, context.gangs, num_accumulate=config.trainer.grad_accumulation.num_batches
@@ -78,7 +84,15 @@ class SpeechTextTrainRecipe(Recipe):
 
         valid_units = [CodecLMEvalUnit(model, name, make_metrics([name])) for name in valid_readers]
 
-        return create_surviving_task(context, unit, reader, valid_units, list(valid_readers.values()))
+        return create_surviving_task(
+            context,
+            unit,
+            reader,
+            valid_units,
+            list(valid_readers.values()),
+            guards=config.guards,
+            describe=lambda batch: BatchNote(tuple(batch.ids.shape), tuple(batch.row_ids)),
+        )
 
     @final
     @override

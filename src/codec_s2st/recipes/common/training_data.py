@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fairseq2.recipe.base import RecipeContext
@@ -10,6 +13,7 @@ from fairseq2.recipe.config import ModelSection
 from codec_s2st.codecs.codec import load_codec
 from codec_s2st.data.dataset import SpeechTextDataset
 from codec_s2st.data.reader import BatchMaker
+from codec_s2st.data.shards import ShardSet
 from codec_s2st.data.templates import LossPolicy
 from codec_s2st.data.text import TextTokenizer
 from codec_s2st.errors import UserInputError
@@ -31,6 +35,9 @@ class TrainingData:
 
     spec: StreamSpec
     """Of the codec."""
+
+    facts: Mapping[str, object]
+    """What identifies vocabulary and data, by its name in an error; JSON."""
 
 
 def open_training_data(config: SpeechTextTrainConfig, context: RecipeContext, loss: LossPolicy) -> TrainingData:
@@ -73,7 +80,19 @@ def open_training_data(config: SpeechTextTrainConfig, context: RecipeContext, lo
         config.data.over_long == "crop",
     )
 
-    return TrainingData(dataset, tokenizer, maker, codec.spec)
+    facts = {"the vocabulary": json.loads(bound.fingerprint.to_json()), "the data": _identify(dataset.shards)}
+
+    return TrainingData(dataset, tokenizer, maker, codec.spec, facts)
+
+
+def _identify(shards: ShardSet) -> dict[str, object]:
+    """Returns what is the same of shards that hold the same rows, wherever they lie."""
+    digest = hashlib.sha256()
+
+    for side in ("source", "target"):
+        digest.update(shards.num_frames(side).astype("<i8").tobytes())
+
+    return {"rows": len(shards), "frames": digest.hexdigest()}
 
 
 def _choose_codec(config: SpeechTextTrainConfig, dataset: SpeechTextDataset) -> CodecFingerprint:

@@ -23,7 +23,7 @@ from codec_s2st.data.tokenize import Tokenization
 from codec_s2st.data.tokenize_summary import TokenizeSummary, check_strict
 from codec_s2st.errors import StoppedError, UserInputError
 from codec_s2st.recipes.common.stopping import current_request, stop_signals
-from codec_s2st.recipes.common.survival import any_rank, register_survival
+from codec_s2st.recipes.common.survival import any_rank, register_stops
 from codec_s2st.recipes.tokenize.config import TokenizeConfig
 from codec_s2st.recipes.tokenize.progress import CountBoard, TokenizeProgress
 
@@ -34,7 +34,7 @@ class TokenizeRecipe(Recipe):
 
     @override
     def register(self, container: DependencyContainer) -> None:
-        register_survival(container)
+        register_stops(container)
 
     @override
     def create_task(self, context: RecipeContext) -> Task:

@@ -1,0 +1,46 @@
+"""How much a YAML file may stand for: by its aliases, a few lines can stand for billions of values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from codec_s2st.errors import UserInputError
+
+_MAX_VALUES: Final = 100_000
+"""A configuration, or a card, has some hundred values."""
+
+
+def check_size(content: object, where: str) -> None:
+    """
+    :param content: What a YAML file was read as.
+    :param where: What an error calls the file.
+
+    :raises UserInputError: ``content`` holds too many values, or itself, once its aliases are written out.
+    """
+    sizes: dict[int, float] = {}
+
+    def size_of(value: object) -> float:
+        if isinstance(value, Mapping):
+            children = list(value.values())
+        elif isinstance(value, list | tuple | set):
+            children = list(value)
+        else:
+            return 1
+
+        if id(value) not in sizes:
+            # Stays where the value is met again inside itself.
+            sizes[id(value)] = math.inf
+
+            sizes[id(value)] = 1 + sum(size_of(child) for child in children)
+
+        return sizes[id(value)]
+
+    try:
+        is_small = size_of(content) <= _MAX_VALUES
+    except RecursionError:
+        is_small = False
+
+    if not is_small:
+        raise UserInputError(f"{where} stands for more than {_MAX_VALUES:,} values", hint="write out its YAML aliases")
