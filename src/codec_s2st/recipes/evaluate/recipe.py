@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 from fairseq2.gang import Gang, all_sum
 from fairseq2.logging import log
@@ -27,6 +29,8 @@ from codec_s2st.recipes.evaluate.rows import Selection, select_rows
 from codec_s2st.recipes.evaluate.scoring import UNMEASURED, score_items
 from codec_s2st.recipes.evaluate.work import EvaluationWorker
 from codec_s2st.translator import SpeechTranslator
+
+_SECONDS_BETWEEN_LINES: Final = 30.0
 
 
 @final
@@ -167,6 +171,8 @@ class EvaluateTask(Task):
         # The bar of rank 0 stands for all: the rows are dealt out evenly.
         progress = self._progress_reporter.create_task("evaluate", total=len(rows))
 
+        last_line = time.monotonic()
+
         with self._progress_reporter, progress:
             for item in worker.run(rows):
                 items.append(item)
@@ -177,6 +183,12 @@ class EvaluateTask(Task):
                 progress.step()
 
                 self._step_nr += 1
+
+                # There is no bar in the log of a job.
+                if not sys.stderr.isatty() and time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
+                    last_line = time.monotonic()
+
+                    log.info("{:,} of {:,} items are done.", len(items), len(rows))
 
                 if self._stop_requested:
                     break
