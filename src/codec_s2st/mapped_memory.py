@@ -12,7 +12,7 @@ import ctypes
 import mmap
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, final
 
 import torch
 from torch import Tensor
@@ -76,3 +76,45 @@ def map_file(file: Path, offset: int, num_bytes: int, *, room: int = 0) -> Tenso
         raise OSError(error, os.strerror(error), str(file))
 
     return torch.frombuffer(memory, dtype=torch.uint8, offset=before)
+
+
+@final
+class MappedFile:
+    """A file that is mapped once, however many tensors are taken from it.
+
+    The tensors hold the file, and a descriptor of it; what is written to one of them stays in memory until all are
+    gone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+        self._memory: mmap.mmap | None = None
+
+        self._taken: set[int] = set()
+
+    def take(self, offset: int, num_bytes: int) -> Tensor | None:
+        """Returns bytes of the file, without reading them; ``None`` if they have been taken before.
+
+        :param offset: Of the first byte, from the begin of the file. What is taken must not overlap.
+
+        :returns: *Shape:* [num_bytes], uint8. It may be written to.
+
+        :raises EOFError: the file ends earlier.
+        :raises OSError: the file cannot be opened or mapped.
+        """
+        if offset in self._taken:
+            return None
+
+        if self._memory is None:
+            with self.path.open("rb") as fp:
+                # An empty file cannot be mapped.
+                if os.fstat(fp.fileno()).st_size:
+                    self._memory = mmap.mmap(fp.fileno(), 0, access=mmap.ACCESS_COPY)
+
+        if self._memory is None or len(self._memory) < offset + num_bytes:
+            raise EOFError(f"{self.path} has no {offset + num_bytes} bytes.")
+
+        self._taken.add(offset)
+
+        return torch.frombuffer(self._memory, dtype=torch.uint8, count=num_bytes, offset=offset)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Final, final
@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from codec_s2st.errors import UserInputError
 from codec_s2st.lazy_tensors import LazyTensor
-from codec_s2st.mapped_memory import map_file
+from codec_s2st.mapped_memory import MappedFile, map_file
 
 _DTYPES: Final = {
     "F64": torch.float64,
@@ -32,6 +32,11 @@ _DTYPES: Final = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+
+_DTYPE_NAMES: Final = {dtype: name for name, dtype in _DTYPES.items()}
+
+ALIGNMENT: Final = 64
+"""Bytes. At multiples of it stands what torch allocates."""
 
 _MAX_HEADER_BYTES: Final = 100_000_000
 """As in safetensors' own reader; a corrupt length must not claim all memory."""
@@ -51,6 +56,9 @@ class StoredTensor(LazyTensor):
 
     shape: tuple[int, ...]
     dtype: torch.dtype
+
+    mapped_file: MappedFile = field(repr=False, compare=False)
+    """The same for all tensors of the file."""
 
     @override
     def read(self) -> Tensor:
@@ -91,20 +99,25 @@ class StoredTensor(LazyTensor):
 
     @override
     def map(self, num_rows: int | None = None) -> Tensor | None:
-        num_rows = self.shape[0] if num_rows is None and self.shape else num_rows
+        num_bytes = self.num_bytes
 
         # Numbers stand at multiples of their size; a file need not hold to it.
-        if not self.num_bytes or self.offset % self.dtype.itemsize:
+        if not num_bytes or self.offset % self.dtype.itemsize:
             return None
 
-        shape = (num_rows, *self.shape[1:]) if num_rows is not None else self.shape
+        shape = self.shape if num_rows is None else (num_rows, *self.shape[1:])
 
-        room = prod(shape) * self.dtype.itemsize - self.num_bytes
+        room = prod(shape) * self.dtype.itemsize - num_bytes
 
         try:
-            return map_file(self.file, self.offset, self.num_bytes, room=room).view(self.dtype).view(shape)
+            memory = self.mapped_file.take(self.offset, num_bytes) if room == 0 else None
+
+            if memory is None:
+                memory = map_file(self.file, self.offset, num_bytes, room=room)
         except EOFError:
             raise self._cut_short() from None
+
+        return memory.view(self.dtype).view(shape)
 
     def _cut_short(self) -> UserInputError:
         return UserInputError(f"{self.file} ends before its tensors do", hint="fetch it again")
@@ -132,6 +145,8 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
 
     output = {}
 
+    mapped_file = MappedFile(file)
+
     try:
         for name, entry in json.loads(header).items():
             if name == "__metadata__":
@@ -145,7 +160,9 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
 
             begin, end = entry["data_offsets"]
 
-            tensor = StoredTensor(file, 8 + length + begin, tuple(entry["shape"]), _DTYPES[entry["dtype"]])
+            dtype = _DTYPES[entry["dtype"]]
+
+            tensor = StoredTensor(file, 8 + length + begin, tuple(entry["shape"]), dtype, mapped_file)
 
             if begin < 0 or end - begin != tensor.num_bytes:
                 raise _not_safetensors(file)
@@ -232,10 +249,9 @@ def _files_of_folder(folder: Path) -> list[Path]:
 def write_tensors(folder: Path, tensors: Mapping[str, LazyTensor], *, max_file_bytes: int) -> None:
     """Writes safetensors files of at most ``max_file_bytes`` (larger tensors alone in a file) into a folder.
 
-    One file is in memory at a time. The names, and the index of several files, are what Hugging Face's tools look for.
+    One tensor is in memory at a time. The names, and the index of several files, are what Hugging Face's tools look
+    for.
     """
-    from safetensors.torch import save_file
-
     parts = list(_partition(tensors, max_file_bytes))
 
     files = [f"model-{i:05d}-of-{len(parts):05d}.safetensors" for i in range(1, len(parts) + 1)]
@@ -251,10 +267,41 @@ def write_tensors(folder: Path, tensors: Mapping[str, LazyTensor], *, max_file_b
         folder.joinpath(INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n")
 
     for file, names in zip(files, parts, strict=True):
-        save_file({name: tensors[name].read().contiguous() for name in names}, folder / file, metadata={"format": "pt"})
+        _write_file(folder / file, {name: tensors[name] for name in names})
 
-        # safetensors keeps what it writes to itself; this is for others.
-        folder.joinpath(file).chmod(0o644)
+
+def _write_file(file: Path, tensors: Mapping[str, LazyTensor]) -> None:
+    # Large types first, as safetensors does it, so that each number stands at a multiple of its size.
+    names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
+
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+
+    end = 0
+
+    for name in names:
+        tensor = tensors[name]
+
+        begin, end = end, end + tensor.num_bytes
+
+        header[name] = {
+            "dtype": _DTYPE_NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, end],
+        }
+
+    text = json.dumps(header, separators=(",", ":")).encode()
+
+    # The format allows blanks behind the header. Tensors then mostly stand as in memory, and need not be read into it.
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+
+    with file.open("wb") as fp:
+        fp.write(len(text).to_bytes(8, "little"))
+        fp.write(text)
+
+        for name in names:
+            content = tensors[name].read().detach().contiguous().view(-1).view(torch.uint8)
+
+            fp.write(content.numpy().data)
 
 
 def _partition(tensors: Mapping[str, LazyTensor], max_bytes: int) -> Iterator[Sequence[str]]:

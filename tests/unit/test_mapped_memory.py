@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codec_s2st.mapped_memory import map_file
+from codec_s2st.mapped_memory import MappedFile, map_file
 
 NUM_BYTES = 3 * mmap.PAGESIZE + 100
 
@@ -114,3 +114,54 @@ def test_nothing_cannot_be_mapped(file: Path) -> None:
         map_file(file, 0, 0)
 
     assert torch.equal(map_file(file, 0, 1, room=1)[:1], map_file(file, 0, 1))
+
+
+class TestMappedFile:
+    def test_parts_are_those_of_the_file_which_stays_as_it_is(self, file: Path) -> None:
+        content = file.read_bytes()
+
+        mapped = MappedFile(file)
+
+        parts = [mapped.take(begin, 1000) for begin in range(0, NUM_BYTES - 1000, 1000)]
+
+        for i, part in enumerate(parts):
+            assert part is not None and bytes(part.tolist()) == content[1000 * i : 1000 * (i + 1)]
+
+            part.fill_(1)
+
+        assert file.read_bytes() == content and Path("/proc/self/maps").read_text().count(str(file)) == 1
+
+    def test_nobody_is_given_what_another_may_write_to(self, file: Path) -> None:
+        mapped = MappedFile(file)
+
+        assert mapped.take(8, 8) is not None and mapped.take(8, 8) is None
+
+    def test_file_is_given_back_when_the_last_part_is_gone(self, file: Path) -> None:
+        num_open = len(os.listdir("/proc/self/fd"))
+
+        mapped = MappedFile(file)
+
+        parts = [mapped.take(begin, 8) for begin in range(0, 64, 8)]
+
+        del mapped, parts[1:]
+
+        gc.collect()
+
+        assert parts[0] is not None and bytes(parts[0].tolist()) == file.read_bytes()[:8]
+
+        parts.clear()
+
+        gc.collect()
+
+        assert str(file) not in Path("/proc/self/maps").read_text()
+
+        assert len(os.listdir("/proc/self/fd")) == num_open
+
+    def test_file_that_is_too_short_is_refused(self, file: Path) -> None:
+        with pytest.raises(EOFError):
+            MappedFile(file).take(1, NUM_BYTES)
+
+        file.write_bytes(b"")
+
+        with pytest.raises(EOFError):
+            MappedFile(file).take(0, 1)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from codec_s2st.errors import UserInputError
 from codec_s2st.lazy_tensors import CastTensor, HeldTensor, RowsOf
-from codec_s2st.tensor_files import read_header, read_headers, write_tensors
+from codec_s2st.tensor_files import ALIGNMENT, read_header, read_headers, write_tensors
 
 TENSORS = {
     "f32": torch.randn(3, 4),
@@ -190,6 +190,21 @@ class TestWriting:
             assert state.keys() == TENSORS.keys()
 
             assert all(torch.equal(state[name], tensor) for name, tensor in TENSORS.items())
+
+    def test_tensors_stand_in_the_file_as_in_memory(self, tmp_path: Path) -> None:
+        # Names of any length; none of the tensors but the last ends elsewhere.
+        for i in range(9):
+            tensors = {f"{'a' * i}{k}": torch.full((64, k), float(k)) for k in range(1, 5)}
+
+            tensors["z"] = torch.zeros(3)
+
+            write_tensors(tmp_path, {key: HeldTensor(value) for key, value in tensors.items()}, max_file_bytes=1 << 20)
+
+            stored = read_headers(tmp_path)
+
+            assert [tensor.offset % ALIGNMENT for tensor in stored.values()] == [0] * 5
+
+            assert load_file(tmp_path / "model.safetensors").keys() == tensors.keys()
 
     def test_lazy_tensors_are_read_when_asked_for(self) -> None:
         table = HeldTensor(torch.arange(12.0).view(4, 3))
