@@ -12,8 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, final
 
-_POLLS: Final = 10
+_POLLS: Final = 40
 """How often the clock is looked at until the time is out."""
+
+_MIN_GRACE: Final = 5.0
+"""In seconds."""
 
 
 @final
@@ -79,5 +82,7 @@ class Watchdog:
             file=sys.stderr,
             flush=True,
         )
+
+        time.sleep(max(_MIN_GRACE, 3 * self._timeout / _POLLS))
 
         os._exit(1)
