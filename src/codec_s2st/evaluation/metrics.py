@@ -1,4 +1,4 @@
-"""WER and CER by jiwer, BLEU and chrF by sacrebleu, over normalised texts.
+"""WER and CER by jiwer, BLEU, chrF and chrF++ by sacrebleu, over normalised texts.
 
 WER and CER are fractions (0 is perfect, and they can exceed 1), BLEU and chrF go from 0 to 100. All are of the corpus
 as a whole, not means over its items.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 from codec_s2st.errors import unknown_name
 from codec_s2st.evaluation.normalise import BASIC, Normaliser
+from codec_s2st.evaluation.resampling import Interval, ItemCounts, bootstrap_interval
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class MetricResult:
 
     value: float | None
     """``None`` if no item could be scored."""
+
+    interval: Interval | None
+    """Where the value would lie on 95 % of other samples; ``None`` for fewer than two items."""
 
     signature: str
     """sacrebleu's signature, or package and version."""
@@ -57,11 +62,16 @@ class Metric:
     compute: Callable[[list[str], list[str]], float]
     """Maps references and hypotheses to the value."""
 
+    counts: Callable[[list[str], list[str]], ItemCounts]
+    """Maps them to what the value is made of."""
+
     signature: Callable[[], str]
 
 
-def score(metric: str, pairs: Sequence[TextPair], *, normaliser: Normaliser = BASIC) -> MetricResult:
+def score(metric: str, pairs: Sequence[TextPair], *, normaliser: Normaliser = BASIC, seed: int = 0) -> MetricResult:
     """Scores a corpus.
+
+    :param seed: Decides the resamples of the interval.
 
     :raises UserInputError: there is no such metric.
     """
@@ -88,6 +98,7 @@ def score(metric: str, pairs: Sequence[TextPair], *, normaliser: Normaliser = BA
     return MetricResult(
         metric=metric,
         value=found.compute(references, hypotheses) if references else None,
+        interval=bootstrap_interval(found.counts(references, hypotheses), seed=seed) if references else None,
         signature=found.signature(),
         normaliser=normaliser.name,
         num_items=len(references),
@@ -106,6 +117,14 @@ def find_metric(name: str) -> Metric:
         raise unknown_name("metric", name, METRICS) from None
 
 
+def item_counts(metric: str, references: Sequence[str], hypotheses: Sequence[str]) -> ItemCounts:
+    """Returns what the metric of a corpus is made of, item by item; the texts are normalised already.
+
+    :raises UserInputError: there is no such metric.
+    """
+    return find_metric(metric).counts(list(references), list(hypotheses))
+
+
 def _wer(references: list[str], hypotheses: list[str]) -> float:
     import jiwer
 
@@ -118,47 +137,67 @@ def _cer(references: list[str], hypotheses: list[str]) -> float:
     return float(jiwer.process_characters(references, hypotheses).cer)
 
 
+def _edits(process: str) -> Callable[[list[str], list[str]], ItemCounts]:
+    def counts(references: list[str], hypotheses: list[str]) -> ItemCounts:
+        import jiwer
+        import numpy as np
+
+        rows = []
+
+        for reference, hypothesis in zip(references, hypotheses, strict=True):
+            output = getattr(jiwer, process)(reference, hypothesis)
+
+            edits = output.substitutions + output.deletions + output.insertions
+
+            rows.append((edits, output.hits + output.substitutions + output.deletions))
+
+        return ItemCounts(np.array(rows, dtype=np.float64), lambda sums: float(sums[0] / sums[1]))
+
+    return counts
+
+
 def _jiwer_signature() -> str:
     return f"jiwer:{version('jiwer')}"
 
 
-def _bleu(references: list[str], hypotheses: list[str]) -> float:
-    from sacrebleu.metrics.bleu import BLEU
+def _sacrebleu_metric(name: str, module: str, class_: str, **options: int) -> Metric:
+    def make() -> Any:
+        return getattr(import_module(f"sacrebleu.metrics.{module}"), class_)(**options)
 
-    return float(BLEU().corpus_score(hypotheses, [references]).score)
+    def compute(references: list[str], hypotheses: list[str]) -> float:
+        return float(make().corpus_score(hypotheses, [references]).score)
 
+    def counts(references: list[str], hypotheses: list[str]) -> ItemCounts:
+        import numpy as np
 
-def _chrf(references: list[str], hypotheses: list[str]) -> float:
-    from sacrebleu.metrics.chrf import CHRF
+        metric = make()
 
-    return float(CHRF().corpus_score(hypotheses, [references]).score)
+        # As sacrebleu's own tests of significance do it.
+        rows = metric._extract_corpus_statistics(hypotheses, [references])
 
+        return ItemCounts(
+            np.array(rows, dtype=np.float64),
+            lambda sums: float(metric._compute_score_from_stats(sums.astype(int).tolist()).score),
+        )
 
-def _bleu_signature() -> str:
-    from sacrebleu.metrics.bleu import BLEU
+    def signature() -> str:
+        metric = make()
 
-    return _sacrebleu_signature(BLEU())
+        # sacrebleu learns the number of references from what it scores.
+        metric.corpus_score(["a"], [["a"]])
 
+        return str(metric.get_signature())
 
-def _chrf_signature() -> str:
-    from sacrebleu.metrics.chrf import CHRF
-
-    return _sacrebleu_signature(CHRF())
-
-
-def _sacrebleu_signature(metric: object) -> str:
-    # sacrebleu learns the number of references from what it scores.
-    metric.corpus_score(["a"], [["a"]])  # type: ignore[attr-defined]
-
-    return str(metric.get_signature())  # type: ignore[attr-defined]
+    return Metric(name, True, compute, counts, signature)
 
 
 METRICS: Final = {
     metric.name: metric
     for metric in (
-        Metric("bleu", True, _bleu, _bleu_signature),
-        Metric("chrf", True, _chrf, _chrf_signature),
-        Metric("wer", False, _wer, _jiwer_signature),
-        Metric("cer", False, _cer, _jiwer_signature),
+        _sacrebleu_metric("bleu", "bleu", "BLEU"),
+        _sacrebleu_metric("chrf", "chrf", "CHRF"),
+        _sacrebleu_metric("chrf++", "chrf", "CHRF", word_order=2),
+        Metric("wer", False, _wer, _edits("process_words"), _jiwer_signature),
+        Metric("cer", False, _cer, _edits("process_characters"), _jiwer_signature),
     )
 }

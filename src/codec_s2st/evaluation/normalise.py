@@ -42,3 +42,5 @@ def _basic(text: str) -> str:
 
 BASIC: Final = Normaliser("basic-1", _basic)
 """Unicode NFKC, lower case, apostrophes dropped, other punctuation and symbols to blanks, blanks collapsed."""
+
+NORMALISERS: Final = {normaliser.name: normaliser for normaliser in (BASIC,)}

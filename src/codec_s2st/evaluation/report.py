@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from codec_s2st.data.files import atomic_path
+from codec_s2st.evaluation.resampling import Interval
 from codec_s2st.evaluation.table import markdown, plain
 
-REPORT_FORMAT: Final = 1
+REPORT_FORMAT: Final = 2
 
 MODEL: Final = "model"
 
@@ -51,6 +52,9 @@ class ScoreRecord:
 
     value: float | None
     """``None`` if it was not measured."""
+
+    interval: Interval | None = None
+    """Where the value would lie on 95 % of other samples of the same kind, by a bootstrap over items."""
 
     not_measured: str | None = None
     """Why there is no value."""
@@ -234,8 +238,20 @@ def _cell(record: ScoreRecord | None) -> str:
     if record.value is None:
         return "not measured"
 
-    # Error rates are fractions, the others go to 100.
-    return f"{record.value:.3f}" if record.metric.endswith("er") else f"{record.value:.1f}"
+    text = format_value(record.metric, record.value)
+
+    # All of them would make the table too wide.
+    if record.interval is None or record.system != MODEL:
+        return text
+
+    low, high = (format_value(record.metric, bound) for bound in record.interval)
+
+    return f"{text} [{low}, {high}]"
+
+
+def format_value(metric: str, value: float) -> str:
+    """Returns a score as people write it: error rates are fractions, the others go to 100."""
+    return f"{value:.3f}" if metric.endswith("er") else f"{value:.1f}"
 
 
 def write_report(report: Report, folder: Path) -> None:

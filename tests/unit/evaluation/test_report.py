@@ -8,6 +8,7 @@ import pytest
 
 from codec_s2st.errors import UserInputError
 from codec_s2st.evaluation.report import Identity, LeftOut, Report, ScoreRecord, Speed, write_report
+from codec_s2st.evaluation.resampling import Interval
 
 MODEL = Identity("codec_s2st_x", "ab" * 32)
 
@@ -41,7 +42,7 @@ REPORT = Report(
     num_selected=3,
     num_translated=2,
     scores=(
-        record("model", "asr-bleu", 45.678, share_of_reference=0.5),
+        record("model", "asr-bleu", 45.678, share_of_reference=0.5, interval=Interval(40.04, 51.26)),
         record("model", "asr-wer", 0.4321, empty_hypotheses=("b",)),
         record("reference audio", "asr-bleu", None, not_measured="no target_audio"),
         record("reference audio", "asr-wer", None, not_measured="no target_audio"),
@@ -57,11 +58,11 @@ REPORT = Report(
 TEXT = """\
 s2st of codec_s2st_x (abababababab) on /data/manifest.parquet, split test
 
-system           listener      asr-bleu       asr-wer  asr-bleu share  items
----------------  --------  ------------  ------------  --------------  -----
-model            open              45.7         0.432            50 %      2
-reference audio  open      not measured  not measured               -      2
-chance           -                  2.0         0.900               -      2
+system           listener           asr-bleu       asr-wer  asr-bleu share  items
+---------------  --------  -----------------  ------------  --------------  -----
+model            open      45.7 [40.0, 51.3]         0.432            50 %      2
+reference audio  open           not measured  not measured               -      2
+chance           -                       2.0         0.900               -      2
 
 2 of 3 items translated, 1 of them cut at the largest length; normaliser basic-1; seed 3
 real-time factor 0.25 (cpu, 2 rank(s), batches of 8)
@@ -73,7 +74,7 @@ MARKDOWN = """\
 
 | system | listener | asr-bleu | asr-wer | asr-bleu share | items |
 | --- | --- | ---: | ---: | ---: | ---: |
-| model | open | 45.7 | 0.432 | 50 % | 2 |
+| model | open | 45.7 [40.0, 51.3] | 0.432 | 50 % | 2 |
 | reference audio | open | not measured | not measured | - | 2 |
 | chance | - | 2.0 | 0.900 | - | 2 |
 
@@ -100,7 +101,7 @@ def test_markdown() -> None:
 def test_json_holds_all_that_a_score_needs() -> None:
     data = json.loads(REPORT.to_json())
 
-    assert data["format"] == 1
+    assert data["format"] == 2
 
     assert data["speed"]["real_time_factor"] == 0.25
 
@@ -109,6 +110,7 @@ def test_json_holds_all_that_a_score_needs() -> None:
         "subject": {"name": "codec_s2st_x", "weights_hash": "ab" * 32},
         "metric": "asr-bleu",
         "value": 45.678,
+        "interval": [40.04, 51.26],
         "not_measured": None,
         "signature": "tok:13a",
         "normaliser": "basic-1",

@@ -10,7 +10,7 @@ from codec_s2st.evaluation.metrics import TextPair, find_metric, score
 from codec_s2st.evaluation.report import CHANCE, CODEC_TOPLINE, MODEL, REFERENCE_AUDIO, Identity, ScoreRecord
 from codec_s2st.recipes.evaluate.items import EvaluatedItem
 
-METRICS: Final = {"s2st": ("bleu", "chrf", "wer"), "s2tt": ("bleu", "chrf"), "asr": ("wer", "cer")}
+METRICS: Final = {"s2st": ("bleu", "chrf", "chrf++", "wer"), "s2tt": ("bleu", "chrf", "chrf++"), "asr": ("wer", "cer")}
 """The metrics of each kind of task."""
 
 UNMEASURED: Final = {
@@ -34,7 +34,7 @@ def score_items(
 
     :param kind: How its outcome is scored, such as ``s2st``.
     :param transcribers: The names of the listeners, for tasks that end in speech; empty for the others.
-    :param seed: Decides who is answered by whose reference in the baseline of chance.
+    :param seed: Decides who is answered by whose reference in the baseline of chance, and the resamples.
     """
     records: list[ScoreRecord] = []
 
@@ -54,7 +54,7 @@ def score_items(
             pairs = _pairs_of(done, system, transcriber)
 
             scored = [
-                _score(prefix, metric, pairs, system, subject, transcriber, toplines.get(metric))
+                _score(prefix, metric, pairs, system, subject, transcriber, seed, toplines.get(metric))
                 for metric in METRICS[kind]
             ]
 
@@ -84,9 +84,10 @@ def _score(
     system: str,
     subject: Identity | None,
     transcriber: str | None,
+    seed: int,
     topline: ScoreRecord | None = None,
 ) -> ScoreRecord:
-    result = score(metric, pairs)
+    result = score(metric, pairs, seed=seed)
 
     share = None
 
@@ -108,6 +109,7 @@ def _score(
         subject=subject,
         metric=prefix + metric,
         value=result.value,
+        interval=result.interval,
         not_measured=reason,
         signature=result.signature,
         normaliser=result.normaliser,
@@ -126,4 +128,4 @@ def _score_chance(prefix: str, kind: str, items: Sequence[EvaluatedItem], seed: 
 
         pairs = [TextPair(item.id, item.reference, items[j].reference) for item, j in zip(items, order, strict=True)]
 
-    return [_score(prefix, metric, pairs, CHANCE, None, None) for metric in METRICS[kind]]
+    return [_score(prefix, metric, pairs, CHANCE, None, None, seed) for metric in METRICS[kind]]

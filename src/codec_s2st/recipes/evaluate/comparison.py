@@ -1,0 +1,346 @@
+"""Several reports of the same items, and whether their systems differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from codec_s2st.data.files import atomic_path
+from codec_s2st.errors import UserInputError
+from codec_s2st.evaluation.metrics import item_counts
+from codec_s2st.evaluation.normalise import NORMALISERS
+from codec_s2st.evaluation.report import MODEL, REPORT_FORMAT, format_value
+from codec_s2st.evaluation.resampling import Interval, PairedTests, paired_tests
+from codec_s2st.evaluation.table import markdown
+from codec_s2st.recipes.evaluate.items import EvaluatedItem, rank_file, read_items
+
+_MUST_AGREE: Final = ("signature", "normaliser", "transcriber")
+
+_AGAIN: Final = "evaluate both again with the same settings and versions"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A report that was read, with its items."""
+
+    file: Path
+    label: str
+    """What the tables call it."""
+
+    report: Mapping[str, Any]
+    items: Mapping[str, EvaluatedItem]
+    """Those that were translated, by id."""
+
+    def scores(self) -> dict[tuple[str, str | None], Mapping[str, Any]]:
+        """Returns the model's own scores by metric and listener, without the listener's version."""
+        return {
+            (record["metric"], _name(record["transcriber"])): record
+            for record in self.report["scores"]
+            if record["system"] == MODEL
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One metric of one report beside the first one's."""
+
+    metric: str
+    transcriber: str | None
+    signature: str
+    normaliser: str
+    num_items: int
+
+    first: str
+    first_value: float
+
+    second: str
+    second_value: float
+
+    tests: PairedTests
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The reports, and how each differs from the first."""
+
+    reports: tuple[str, ...]
+    seed: int
+    differences: tuple[Difference, ...]
+
+    remarks: tuple[str, ...] = ()
+    """What a reader has to know."""
+
+    def to_json(self) -> str:
+        return json.dumps({"format": 1, **asdict(self)}, indent=2, ensure_ascii=False)
+
+    def table(self) -> list[list[str]]:
+        """Returns the cells, the head first: a row a metric, a listener and a report."""
+        rows = [["metric", "listener", "first", "other", "difference [95 %]", "p bootstrap", "p random.", "items"]]
+
+        for found in self.differences:
+
+            def show(value: float, metric: str = found.metric) -> str:
+                return format_value(metric, value)
+
+            low, high = (f"{'+' if bound >= 0 else ''}{show(bound)}" for bound in found.tests.interval)
+
+            sign = "+" if found.tests.difference >= 0 else ""
+
+            rows.append(
+                [
+                    found.metric,
+                    found.transcriber or "-",
+                    f"{show(found.first_value)} {found.first}",
+                    f"{show(found.second_value)} {found.second}",
+                    f"{sign}{show(found.tests.difference)} [{low}, {high}]",
+                    f"{found.tests.bootstrap_p:.4f}",
+                    f"{found.tests.randomisation_p:.4f}",
+                    str(found.num_items),
+                ]
+            )
+
+        return rows
+
+
+def read_report(file: Path) -> Scored:
+    """Reads ``report.json`` and the items beside it.
+
+    :param file: It, or the folder that it lies in.
+
+    :raises UserInputError: it is not a report, or its items are not there.
+    """
+    file = file / "report.json" if file.is_dir() else file
+
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserInputError(f"'{file}' does not exist", hint="name the folder of an evaluation") from None
+    except (OSError, ValueError) as ex:
+        raise UserInputError(f"'{file}' is not a report: {ex}") from None
+
+    if not isinstance(report, dict) or "scores" not in report or "speed" not in report:
+        raise UserInputError(f"'{file}' is not a report of `codec-s2st evaluate`")
+
+    if report.get("format") != REPORT_FORMAT:
+        raise UserInputError(
+            f"'{file}' has the format {report.get('format')}, but this is {REPORT_FORMAT}", hint="evaluate again"
+        )
+
+    items: dict[str, EvaluatedItem] = {}
+
+    for rank in range(report["speed"]["num_ranks"]):
+        try:
+            items.update((item.id, item) for item in read_items(rank_file(file.parent, rank)) if item.translated)
+        except FileNotFoundError as ex:
+            raise UserInputError(
+                f"'{ex.filename}' does not exist: a report is compared item by item",
+                hint="keep rank_*.jsonl beside report.json",
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as ex:
+            raise UserInputError(f"'{rank_file(file.parent, rank)}' cannot be read: {ex}") from None
+
+    return Scored(file, f"{report['model']['name']} ({report['model']['weights_hash'][:8]})", report, items)
+
+
+def compare(
+    reports: Sequence[Scored], *, seed: int = 0, on_step: Callable[[], None] = lambda: None, **options: int
+) -> Comparison:
+    """Compares each report with the first one, on the items that both have.
+
+    :param on_step: Called after every difference.
+    :param options: Those of :func:`paired_tests`.
+
+    :raises UserInputError: they cannot be compared, with what differs.
+    """
+    first, *others = reports
+
+    labels = [report.label for report in reports]
+
+    # Two checkpoints of a name, or two ways to generate with the same weights.
+    if len(set(labels)) < len(labels):
+        labels = [f"{chr(ord('A') + idx)}" for idx in range(len(labels))]
+
+    differences, remarks = [], []
+
+    if labels[0] == "A":
+        remarks += [f"{label}: {report.file}" for label, report in zip(labels, reports, strict=True)]
+
+    for label, other in zip(labels[1:], others, strict=True):
+        keys = check_comparable(first, other)
+
+        ids = [id_ for id_ in first.items if id_ in other.items]
+
+        if (missing := len(first.items) + len(other.items) - 2 * len(ids)) > 0:
+            remarks.append(f"{labels[0]} / {label}: {missing} items that only one of the two has are left out")
+
+        for metric, transcriber in keys:
+            differences.append(
+                _compare(first, other, metric, transcriber, ids, (labels[0], label), seed=seed, **options)
+            )
+
+            on_step()
+
+    if len(others) > 1:
+        remarks.append("p-values are of one comparison each; with several, some are small by chance")
+
+    return Comparison(
+        reports=tuple(str(report.file) for report in reports),
+        seed=seed,
+        differences=tuple(differences),
+        remarks=tuple(remarks),
+    )
+
+
+def check_comparable(first: Scored, other: Scored) -> list[tuple[str, str | None]]:
+    """Returns the metrics and listeners that both reports have.
+
+    :raises UserInputError: they cannot be compared.
+    """
+    one, two = first.scores(), other.scores()
+
+    where = f"{first.file} and {other.file} cannot be compared"
+
+    keys = [key for key in one if key in two and None not in (one[key]["value"], two[key]["value"])]
+
+    if not keys:
+        mine, theirs = (", ".join(sorted({metric for metric, _ in scores})) or "none" for scores in (one, two))
+
+        raise UserInputError(f"{where}: they have no score in common ({mine} | {theirs})", hint=_AGAIN)
+
+    for key in keys:
+        for name in _MUST_AGREE:
+            if one[key][name] != two[key][name]:
+                raise UserInputError(
+                    f"{where}: the {name} of {key[0]} differs ({one[key][name]} | {two[key][name]})", hint=_AGAIN
+                )
+
+    ids = [id_ for id_ in first.items if id_ in other.items]
+
+    if len(ids) < 2:
+        raise UserInputError(f"{where}: they have {len(ids)} items in common", hint="evaluate both on one manifest")
+
+    for id_ in ids:
+        if first.items[id_].reference != other.items[id_].reference:
+            raise UserInputError(
+                f"{where}: the reference of item '{id_}' differs ({first.items[id_].reference!r} |"
+                f" {other.items[id_].reference!r})",
+                hint="evaluate both on one manifest",
+            )
+
+    return keys
+
+
+def _compare(
+    first: Scored,
+    other: Scored,
+    metric: str,
+    transcriber: str | None,
+    ids: Sequence[str],
+    labels: tuple[str, str],
+    *,
+    seed: int,
+    **options: int,
+) -> Difference:
+    record = first.scores()[metric, transcriber]
+
+    normalise = NORMALISERS[record["normaliser"]]
+
+    def heard(item: EvaluatedItem) -> str | None:
+        texts = (
+            hypothesis.text
+            for hypothesis in item.hypotheses
+            if hypothesis.system == MODEL and _name(hypothesis.transcriber) == transcriber
+        )
+
+        return next(texts, None)
+
+    references, one, two = [], [], []
+
+    for id_ in ids:
+        reference = normalise(first.items[id_].reference)
+
+        texts = (heard(first.items[id_]), heard(other.items[id_]))
+
+        # As when they were scored.
+        if reference and texts[0] is not None and texts[1] is not None:
+            references.append(reference)
+
+            one.append(normalise(texts[0]))
+            two.append(normalise(texts[1]))
+
+    name = metric.removeprefix("asr-")
+
+    counts_one, counts_two = item_counts(name, references, one), item_counts(name, references, two)
+
+    return Difference(
+        metric=metric,
+        transcriber=transcriber,
+        signature=record["signature"],
+        normaliser=record["normaliser"],
+        num_items=len(references),
+        first=labels[0],
+        first_value=counts_one.score(),
+        second=labels[1],
+        second_value=counts_two.score(),
+        tests=paired_tests(counts_one, counts_two, seed=seed, **options),
+    )
+
+
+def _name(transcriber: str | None) -> str | None:
+    return None if transcriber is None else transcriber.partition(" ")[0]
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """Writes ``comparison.json``, ``comparison.md`` and ``comparison.png``.
+
+    :raises CodecS2STError: the folder cannot be written.
+    """
+    lines = ["# Comparison", "", markdown(comparison.table()), "", *(f"- {remark}" for remark in comparison.remarks)]
+
+    for name, text in (("comparison.md", "\n".join(lines)), ("comparison.json", comparison.to_json())):
+        with atomic_path(folder / name) as temporary:
+            temporary.write_text(f"{text}\n", encoding="utf-8")
+
+    draw_comparison(comparison, folder / "comparison.png")
+
+
+def draw_comparison(comparison: Comparison, path: Path) -> None:
+    """Draws every difference with its interval, in units of the metric; zero is the first report."""
+    from matplotlib.figure import Figure
+
+    groups: dict[tuple[str, str | None], list[Difference]] = {}
+
+    for found in comparison.differences:
+        groups.setdefault((found.metric, found.transcriber), []).append(found)
+
+    heights = [0.8 + 0.3 * len(group) for group in groups.values()]
+
+    figure = Figure(figsize=(8, 0.3 + sum(heights)), layout="constrained")
+
+    all_axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+
+    for axes, ((metric, transcriber), group) in zip(all_axes, groups.items(), strict=True):
+        for row, found in enumerate(group):
+            _draw(axes, row, found.tests.interval, found.tests.difference)
+
+        axes.axvline(0.0, color="#888888", linewidth=0.8)
+
+        axes.set_yticks(range(len(group)), [found.second for found in group], fontsize=8)
+        axes.set_ylim(len(group) - 0.5, -0.5)
+
+        title = metric if transcriber is None else f"{metric}, listener {transcriber}"
+
+        axes.set_title(f"{title}: less {group[0].first} ({group[0].num_items} items)", loc="left", fontsize=9)
+
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def _draw(axes: Any, row: int, interval: Interval, value: float) -> None:
+    sure = interval.low > 0 or interval.high < 0
+
+    axes.plot(interval, (row, row), color="#0072b2", linewidth=2)
+    axes.plot([value], [row], "o", color="#0072b2" if sure else "white", markeredgecolor="#0072b2")
