@@ -25,13 +25,14 @@ class LazyTensor(ABC):
         """Writes the tensor into a contiguous one of the same shape, in whose type the numbers are then."""
         output.copy_(self.read())
 
-    def map(self, num_rows: int | None = None) -> Tensor | None:
+    def map(self, num_rows: int | None = None, *, alignment: int = 1) -> Tensor | None:
         """Returns the tensor as pages of its file, which are read when they are used, or ``None`` if it has none.
 
         It belongs to the caller, who may write to it; the file stays as it is, and must (see
         :mod:`codec_s2st.mapped_memory`).
 
         :param num_rows: At least as many as the tensor has; what is in the rows that it does not have is left open.
+        :param alignment: Bytes, a power of two; ``None`` is returned if the tensor stands at no multiple of it.
         """
         return None
 

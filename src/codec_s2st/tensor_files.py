@@ -77,7 +77,8 @@ class StoredTensor(LazyTensor):
             return
 
         if output.dtype != self.dtype:
-            mapped = self.map()
+            # Mapped for itself, so that its pages are given back.
+            mapped = None if self.offset % self.dtype.itemsize else self._map_alone()
 
             output.detach().copy_(self.read() if mapped is None else mapped)
 
@@ -98,26 +99,30 @@ class StoredTensor(LazyTensor):
                 buffer = buffer[num_read:]
 
     @override
-    def map(self, num_rows: int | None = None) -> Tensor | None:
-        num_bytes = self.num_bytes
-
+    def map(self, num_rows: int | None = None, *, alignment: int = 1) -> Tensor | None:
         # Numbers stand at multiples of their size; a file need not hold to it.
-        if not num_bytes or self.offset % self.dtype.itemsize:
+        if not self.num_bytes or self.offset % max(alignment, self.dtype.itemsize):
             return None
 
-        shape = self.shape if num_rows is None else (num_rows, *self.shape[1:])
-
-        room = prod(shape) * self.dtype.itemsize - num_bytes
+        if num_rows is not None and num_rows != self.shape[0]:
+            return self._map_alone(num_rows)
 
         try:
-            memory = self.mapped_file.take(self.offset, num_bytes) if room == 0 else None
-
-            if memory is None:
-                memory = map_file(self.file, self.offset, num_bytes, room=room)
+            memory = self.mapped_file.take(self.offset, self.num_bytes)
         except EOFError:
             raise self._cut_short() from None
 
-        return memory.view(self.dtype).view(shape)
+        return self._map_alone() if memory is None else memory.view(self.dtype).view(self.shape)
+
+    def _map_alone(self, num_rows: int | None = None) -> Tensor:
+        shape = self.shape if num_rows is None else (num_rows, *self.shape[1:])
+
+        room = prod(shape) * self.dtype.itemsize - self.num_bytes
+
+        try:
+            return map_file(self.file, self.offset, self.num_bytes, room=room).view(self.dtype).view(shape)
+        except EOFError:
+            raise self._cut_short() from None
 
     def _cut_short(self) -> UserInputError:
         return UserInputError(f"{self.file} ends before its tensors do", hint="fetch it again")

@@ -14,14 +14,18 @@ def register(container: DependencyContainer) -> None:
 
     from codec_s2st.models.codec_lm.adapted import AdaptedCheckpointLoader
     from codec_s2st.models.codec_lm.archs import register_codec_lm_configs
+    from codec_s2st.models.codec_lm.backbones.positions import prepare_whole_tables
     from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY, CodecLMConfig
     from codec_s2st.models.codec_lm.factory import create_codec_lm
+    from codec_s2st.models.codec_lm.family import CodecLMFamily
     from codec_s2st.models.codec_lm.fsdp import apply_fsdp_to_codec_lm
     from codec_s2st.models.codec_lm.loader import CodecLMCheckpointLoader, LazyCheckpointLoader
     from codec_s2st.models.codec_lm.model import CodecLM
     from codec_s2st.models.codec_lm.warm_start import convert_codec_lm_state_dict
 
     def compile_model(model: CodecLM, *args: object, **kwargs: object) -> None:
+        model.decoder.register_forward_pre_hook(prepare_whole_tables)
+
         model.decoder.compile_layerwise(*args, **kwargs)
 
     def apply_ac(model: CodecLM, every_nth_layer: int) -> CodecLM:
@@ -32,7 +36,7 @@ def register(container: DependencyContainer) -> None:
     def create_family(resolver: DependencyResolver) -> ModelFamily:
         # As fairseq2's `register_model_family` does it, which takes no loader: of all loaders, its own would read
         # safetensors, as a whole.
-        return wire_object(
+        standard = wire_object(
             resolver,
             StandardModelFamily,
             name=CODEC_LM_FAMILY,
@@ -48,6 +52,8 @@ def register(container: DependencyContainer) -> None:
             fsdp_applier=apply_fsdp_to_codec_lm,
             layerwise_ac_applier=apply_ac,
         )
+
+        return wire_object(resolver, CodecLMFamily, standard=standard)
 
     container.register(ModelFamily, create_family, key=CODEC_LM_FAMILY)
 

@@ -13,10 +13,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from codec_s2st.lazy_tensors import LazyTensor
+from codec_s2st.models.codec_lm.config import CodecLMConfig
 from codec_s2st.models.codec_lm.lazy_parameters import UnreadTensor
 from codec_s2st.models.codec_lm.text_llm import CONFIG_FILE
 from codec_s2st.models.codec_lm.warm_start import convert_codec_lm_state_dict
-from codec_s2st.tensor_files import INDEX_FILE, has_tensors, read_headers
+from codec_s2st.tensor_files import INDEX_FILE, StoredTensor, has_tensors, read_headers
 
 _FOLDER_NAMES: Final = (CONFIG_FILE, INDEX_FILE)
 
@@ -33,6 +34,22 @@ def lazy_checkpoint_path(folder: Path) -> Path:
             return folder / name
 
     return folder
+
+
+def read_tensors(path: Path, config: CodecLMConfig) -> dict[str, LazyTensor]:
+    """Returns the tensors of a codec_lm model, not read yet, from its own safetensors or from those of a textual LLM.
+
+    :param path: What :meth:`LazyCheckpointLoader.supports_path`.
+
+    :raises UserInputError: a file is missing or corrupt, or does not hold what the model wants.
+    """
+    state = convert_codec_lm_state_dict(dict(_read_headers(path)), config)
+
+    return {key: value for key, value in state.items() if isinstance(value, LazyTensor)}
+
+
+def _read_headers(path: Path) -> dict[str, StoredTensor]:
+    return read_headers(path.parent if path.name in _FOLDER_NAMES else path)
 
 
 @final
@@ -54,7 +71,7 @@ class LazyCheckpointLoader(ModelCheckpointLoader):
         """
         options = options or ModelCheckpointLoadOptions()
 
-        state: dict[str, object] = dict(read_headers(path.parent if path.name in _FOLDER_NAMES else path))
+        state: dict[str, object] = dict(_read_headers(path))
 
         converter = options.state_dict_converter
 

@@ -198,9 +198,9 @@ class _Converted(LazyTensor):
             output.copy_(converted)
 
     @override
-    def map(self, num_rows: int | None = None) -> Tensor | None:
+    def map(self, num_rows: int | None = None, *, alignment: int = 1) -> Tensor | None:
         # Rows of tables alone are asked for, and those are as they are.
-        mapped = self.source.map(num_rows)
+        mapped = self.source.map(num_rows, alignment=alignment)
 
         return None if mapped is None else self.convert(mapped)
 

@@ -127,11 +127,11 @@ class _GrownTable(LazyTensor):
         self._fill_other_rows(output)
 
     @override
-    def map(self, num_rows: int | None = None) -> Tensor | None:
+    def map(self, num_rows: int | None = None, *, alignment: int = 1) -> Tensor | None:
         if num_rows is not None or not self._keep_text:
             return None
 
-        table = self._text.map(self.shape[0])
+        table = self._text.map(self.shape[0], alignment=alignment)
 
         if table is not None:
             self._fill_other_rows(table)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from fairseq2.gang import get_current_gangs
 from fairseq2.models.qwen import QwenFactory
 from fairseq2.models.transformer import MultiheadAttention, StandardMultiheadAttention
-from fairseq2.models.transformer_lm import TransformerLMDecoder
+from fairseq2.models.transformer_lm import TransformerLMDecoder, TransformerLMDecoderLayer
 from fairseq2.nn import LayerNorm, PositionEncoder, RMSNorm
 from torch import Tensor
 from typing_extensions import override
@@ -19,6 +19,8 @@ from codec_s2st.models.codec_lm.attention import DocumentSDPA
 from codec_s2st.models.codec_lm.backbones.config import BackboneConfig
 from codec_s2st.models.codec_lm.backbones.config_json import ConfigJson
 from codec_s2st.models.codec_lm.backbones.norms import HeadNorm
+from codec_s2st.models.codec_lm.backbones.positions import HalvesRotaryEncoder
+from codec_s2st.models.codec_lm.meta import is_on_meta, repeat_module
 
 
 class DecoderFactory(QwenFactory):
@@ -28,6 +30,33 @@ class DecoderFactory(QwenFactory):
         super().__init__(config)
 
         self._norm_eps = config.norm_eps
+
+        self._first_layer: TransformerLMDecoderLayer | None = None
+
+    @override
+    def create_position_encoder(self) -> PositionEncoder:
+        config = self._config
+
+        head_dim = config.model_dim // config.num_attn_heads if config.head_dim is None else config.head_dim
+
+        return HalvesRotaryEncoder(head_dim, config.max_seq_len, theta=config.rope_theta)
+
+    @override
+    def create_decoder_layer(self, layer_idx: int, pos_encoder: PositionEncoder) -> TransformerLMDecoderLayer:
+        # Layers differ in their numbers alone, which there are none of there.
+        if self._first_layer is not None:
+            layer = repeat_module(self._first_layer, {pos_encoder})
+
+            assert isinstance(layer, TransformerLMDecoderLayer)
+
+            return layer
+
+        layer = super().create_decoder_layer(layer_idx, pos_encoder)
+
+        if is_on_meta():
+            self._first_layer = layer
+
+        return layer
 
     @override
     def create_layer_norm(self, dim: int | None = None) -> LayerNorm:
