@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
 import torch
@@ -103,6 +104,38 @@ class Codec(Module, ABC):
 
         return codes
 
+    @property
+    def group_size(self) -> int:
+        """How many waves :meth:`encode_each` is best given at a time; 1 where it gains nothing from several."""
+        return 1
+
+    @final
+    @torch.no_grad()
+    def encode_each(self, waves: Sequence[Tensor]) -> list[Tensor]:
+        """Returns what :meth:`encode` does for each of ``waves`` alone, whatever the others are.
+
+        :param waves: Of any lengths. *Shape:* [1, 1, N] each, N > 0.
+        :returns: *Shape:* [1, Q, T] each.
+        :raises ValueError: a wave has another shape.
+        """
+        for wave in waves:
+            if wave.shape[:2] != (1, 1) or wave.dim() != 3 or not wave.size(-1):
+                raise ValueError(
+                    f"`waves` must be of shape [1, 1, N] with N > 0, but one is {list(wave.shape)} instead."
+                )
+
+        all_codes = self._do_encode_each(waves, self._spec.num_streams)
+
+        for wave, codes in zip(waves, all_codes, strict=True):
+            shape = (1, self._spec.num_streams, self._spec.frames_in(Samples(wave.size(-1))))
+
+            if codes.shape != shape:
+                raise RuntimeError(
+                    f"The codec returned codes of shape {list(codes.shape)}; its spec says {list(shape)}."
+                )
+
+        return all_codes
+
     @final
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
@@ -167,6 +200,10 @@ class Codec(Module, ABC):
     def _do_encode_chunk(self, wave: Tensor, num_streams: int, frames: slice, state: object) -> tuple[Tensor, object]:
         """See :meth:`encode_chunk`. To be overridden by what remembers more than its context."""
         return self._do_encode(wave, num_streams)[:, :, frames], None
+
+    def _do_encode_each(self, waves: Sequence[Tensor], num_streams: int) -> list[Tensor]:
+        """See :meth:`encode_each`. To be overridden by what encodes several waves faster, to the same codes."""
+        return [self._do_encode(wave, num_streams) for wave in waves]
 
     @abstractmethod
     def _do_encode(self, wave: Tensor, num_streams: int) -> Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final, cast
 
@@ -30,6 +31,14 @@ MAX_WHOLE_SECONDS: Final = 300.0
 # How many rows are read ahead of the encoder, for each thread that reads.
 _NUM_ROWS_AHEAD: Final = 4
 
+# How much audio is encoded at a time, lest a run that is asked to stop goes on for long; one utterance may be more.
+_GROUP_SECONDS: Final = 60.0
+
+_Loaded = dict[str, LoadedAudio] | Quarantined
+
+_WaveKey = tuple[int, str]
+"""The place of a row in its group, and the side."""
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -44,7 +53,7 @@ class Encoded:
 class RowEncoder:
     """Turns rows of a manifest into rows of a shard. Audio is read by threads, ahead of the encoder.
 
-    Utterances are encoded one by one: in a batch of several, their codes would depend on their neighbours. One that is
+    The codes of an utterance do not depend on its neighbours, though the codec may take several at a time. One that is
     longer than a minute is read and encoded in pieces, so that memory is bounded.
     """
 
@@ -89,23 +98,42 @@ class RowEncoder:
         :raises UserInputError: a row has audio, but there is no codec.
         :raises CodecS2STError: the machine failed: storage that cannot be read, memory that ran out.
         """
-        with ThreadPoolExecutor(self._num_readers, thread_name_prefix="read-audio") as pool:
-            pending: deque[tuple[ManifestRow, Future[dict[str, LoadedAudio] | Quarantined]]] = deque()
+        rows = iter(rows)
 
-            try:
-                for row in rows:
+        group_size = 1 if self._codec is None else self._codec.group_size
+
+        num_ahead = max(self._num_readers * _NUM_ROWS_AHEAD, group_size)
+
+        with ThreadPoolExecutor(self._num_readers, thread_name_prefix="read-audio") as pool:
+            pending: deque[tuple[ManifestRow, Future[_Loaded]]] = deque()
+
+            def read_ahead() -> None:
+                for row in islice(rows, num_ahead - len(pending)):
                     pending.append((row, pool.submit(self._load, row)))
 
-                    if len(pending) >= self._num_readers * _NUM_ROWS_AHEAD:
-                        yield self._encode(*pending.popleft())
+            try:
+                read_ahead()
 
                 while pending:
-                    yield self._encode(*pending.popleft())
+                    group: list[tuple[ManifestRow, _Loaded]] = []
+
+                    seconds = 0.0
+
+                    while pending and len(group) < group_size and seconds < _GROUP_SECONDS:
+                        row, future = pending.popleft()
+
+                        read_ahead()
+
+                        group.append((row, future.result()))
+
+                        seconds += self._seconds_of(group[-1][1])
+
+                    yield from self._encode_group(group)
             finally:
                 for _, future in pending:
                     future.cancel()
 
-    def _load(self, row: ManifestRow) -> dict[str, LoadedAudio] | Quarantined:
+    def _load(self, row: ManifestRow) -> _Loaded:
         """Returns the recordings of the sides that have audio, or why they cannot be had."""
         loaded: dict[str, LoadedAudio] = {}
 
@@ -138,9 +166,42 @@ class RowEncoder:
 
         return audio
 
-    def _encode(self, row: ManifestRow, future: Future[dict[str, LoadedAudio] | Quarantined]) -> Encoded:
-        loaded = future.result()
+    def _seconds_of(self, loaded: _Loaded) -> float:
+        """Returns how much audio is encoded as a whole."""
+        if isinstance(loaded, Quarantined) or self._codec is None:
+            return 0.0
 
+        num_samples = sum(audio.wave.size(-1) for audio in loaded.values() if audio.wave is not None)
+
+        return num_samples / self._codec.spec.sample_rate
+
+    def _encode_group(self, group: Sequence[tuple[ManifestRow, _Loaded]]) -> Iterator[Encoded]:
+        waves: dict[_WaveKey, Tensor] = {}
+
+        for idx, (_, loaded) in enumerate(group):
+            if not isinstance(loaded, Quarantined):
+                waves |= {(idx, name): audio.wave for name, audio in loaded.items() if audio.wave is not None}
+
+        codes = self._encode_waves([row.id for row, _ in group], waves)
+
+        for idx, (row, loaded) in enumerate(group):
+            yield self._encode(row, loaded, {name: codes[idx, name] for name in SIDES if (idx, name) in codes})
+
+    def _encode_waves(self, ids: Sequence[str], waves: Mapping[_WaveKey, Tensor]) -> dict[_WaveKey, Codes]:
+        """Returns the codes [T, Q] of each of ``waves`` [1, N]."""
+        if not waves or self._codec is None:
+            return {}
+
+        with _naming(ids):
+            # [1, N] -> [1, 1, N] -> [1, Q, T]
+            found = self._codec.encode_each([wave[None].to(self._device) for wave in waves.values()])
+
+            return {key: self._to_numpy(codes) for key, codes in zip(waves, found, strict=True)}
+
+    def _encode(self, row: ManifestRow, loaded: _Loaded, known: Mapping[str, Codes]) -> Encoded:
+        """
+        :param known: the codes of the sides that were encoded as a whole.
+        """
         if isinstance(loaded, Quarantined):
             return Encoded(loaded)
 
@@ -155,7 +216,7 @@ class RowEncoder:
 
             if audio is not None and self._codec is not None:
                 try:
-                    codes, num_samples = self._encode_side(row, name, audio, self._codec)
+                    codes, num_samples = self._encode_side(row, name, audio, self._codec, known)
                 except UserInputError as ex:
                     return Encoded(Quarantined(row.id, f"{name}_audio: {ex.message}"), seconds)
 
@@ -186,25 +247,22 @@ class RowEncoder:
 
         return to_frames(spans, self._codec.spec.frame_rate, len(codes), trimmed=trimmed or (0.0, 0.0))
 
-    def _encode_side(self, row: ManifestRow, name: str, audio: LoadedAudio, codec: Codec) -> tuple[Codes, int]:
+    def _encode_side(
+        self, row: ManifestRow, name: str, audio: LoadedAudio, codec: Codec, known: Mapping[str, Codes]
+    ) -> tuple[Codes, int]:
         """Returns the codes [T, Q] of a recording, and the number of its samples."""
-        wave, blocks = audio.wave, audio.blocks
+        if audio.wave is not None:
+            return known[name], audio.wave.size(-1)
 
-        try:
-            if wave is not None:
-                # [1, N] -> [1, 1, N] -> [1, Q, T]
-                return self._to_numpy(codec.encode(wave[None].to(self._device))), wave.size(-1)
+        blocks = audio.blocks
 
-            assert blocks is not None
+        assert blocks is not None
 
-            path = resolve_audio(self._manifest, getattr(row, f"{name}_audio"))
+        path = resolve_audio(self._manifest, getattr(row, f"{name}_audio"))
 
-            # Storage that fails amid a long recording is asked again, from its begin.
+        # Storage that fails amid a long recording is asked again, from its begin.
+        with _naming([row.id]):
             return self.storage.read(name, parse_segment(path).path, lambda: self._encode_blocks(path, blocks, codec))
-        except torch.OutOfMemoryError:
-            raise CodecS2STError(
-                f"memory ran out while utterance '{row.id}' was encoded", hint="lower max_seconds"
-            ) from None
 
     def _encode_blocks(self, path: Path, blocks: Callable[[], Iterator[Tensor]], codec: Codec) -> tuple[Codes, int]:
         num_samples = 0
@@ -230,6 +288,19 @@ class RowEncoder:
         found: Codes = codes.squeeze(0).t().contiguous().cpu().numpy().astype(self._dtype)
 
         return found
+
+
+@contextmanager
+def _naming(ids: Sequence[str]) -> Iterator[None]:
+    """Names the utterances of which the codes were wanted if memory runs out."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        names = "', '".join(ids)
+
+        raise CodecS2STError(
+            f"memory ran out while utterance '{names}' was encoded", hint="lower max_seconds"
+        ) from None
 
 
 def _check_finite(path: Path, wave: Tensor) -> None:

@@ -19,6 +19,7 @@ from codec_s2st.codecs.codec import Codec
 from codec_s2st.data.array import ArrayTask
 from codec_s2st.data.encode import RowEncoder
 from codec_s2st.data.files import sha256_of, temporary_path
+from codec_s2st.data.heap import keep_freed_memory
 from codec_s2st.data.loading import WHOLE_SECONDS, AudioSettings
 from codec_s2st.data.manifest import iter_rows, manifest_path, read_manifest
 from codec_s2st.data.parquet import write_table
@@ -157,6 +158,8 @@ class Tokenization:
         :raises UserInputError: ``out`` cannot be written.
         :raises CodecS2STError: the machine failed; what was made stays.
         """
+        keep_freed_memory()
+
         begin = time.monotonic()
 
         try:

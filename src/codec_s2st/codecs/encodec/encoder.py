@@ -7,14 +7,17 @@ in the package: over the rows of a padded one, other elements would fall to its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from encodec.modules.conv import SConv1d
+from encodec.modules.lstm import SLSTM
 from encodec.modules.seanet import SEANetResnetBlock
 from torch import Tensor
 from torch.nn import ELU, Module
 from torch.nn.functional import elu, elu_
+
+from codec_s2st.codecs.encodec.recurrent import run_together
 
 
 def run_encoder(layers: Iterable[Module], wave: Tensor) -> Tensor:
@@ -33,6 +36,33 @@ def run_encoder(layers: Iterable[Module], wave: Tensor) -> Tensor:
             hidden = layer(hidden)
 
     return hidden
+
+
+def run_encoder_together(layers: Sequence[Module], waves: Sequence[Tensor]) -> list[Tensor]:
+    """Returns what :func:`run_encoder` does for each of ``waves`` [1, C, N], of any lengths; the LSTM runs on all.
+
+    :param layers: Hold one LSTM, for which :func:`~codec_s2st.codecs.encodec.recurrent.is_exact_together`.
+    """
+    place = next(idx for idx, layer in enumerate(layers) if isinstance(layer, SLSTM))
+
+    recurrent: Any = layers[place]
+
+    # (1, D, T) -> (T, 1, D)
+    inputs = [run_encoder(layers[:place], wave).permute(2, 0, 1) for wave in waves]
+
+    outputs = run_together(recurrent.lstm, [hidden[:, 0] for hidden in inputs])
+
+    latents = []
+
+    for hidden, output in zip(inputs, outputs, strict=True):
+        # A copy of its own, as the LSTM alone returns one: ELU rounds by the place in memory.
+        output = output.contiguous()[:, None]
+
+        output = output + hidden if recurrent.skip else output
+
+        latents.append(run_encoder(layers[place + 1 :], output.permute(1, 2, 0)))
+
+    return latents
 
 
 def _run_block(block: Any, hidden: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from collections.abc import Sequence
+from typing import Any, Final, final
 
 from torch import Tensor
 from typing_extensions import override
@@ -10,6 +11,9 @@ from typing_extensions import override
 from codec_s2st.codecs.chunks import EncoderContext, RecurrentState, recurrent_context, run_recurrent_chunk
 from codec_s2st.codecs.codec import Codec
 from codec_s2st.codecs.encodec.config import EncodecConfig
+
+_GROUP_SIZE: Final = 8
+"""More gain little: with four, the LSTM is already bound by arithmetic."""
 
 
 @final
@@ -51,6 +55,8 @@ class EncodecCodec(Codec):
 
         self.decoder = SEANetDecoder(**shape)
 
+        self._is_exact_together: bool | None = None
+
     @override
     def _do_encode(self, wave: Tensor, num_streams: int) -> Tensor:
         # The package imports a good part of torchaudio.
@@ -58,6 +64,32 @@ class EncodecCodec(Codec):
 
         # (B, 1, N) -> (B, D, T)
         return self._quantize(run_encoder(self.encoder.model, wave), num_streams)
+
+    @property
+    @override
+    def group_size(self) -> int:
+        from codec_s2st.codecs.encodec.recurrent import is_exact_together
+
+        lstm: Any = next(layer.lstm for layer in self.encoder.model if hasattr(layer, "lstm"))
+
+        if lstm.weight_ih_l0.device.type != "cpu":
+            return 1
+
+        if self._is_exact_together is None:
+            self._is_exact_together = is_exact_together(lstm)
+
+        return _GROUP_SIZE if self._is_exact_together else 1
+
+    @override
+    def _do_encode_each(self, waves: Sequence[Tensor], num_streams: int) -> list[Tensor]:
+        from codec_s2st.codecs.encodec.encoder import run_encoder_together
+
+        if len(waves) == 1 or self.group_size == 1:
+            return super()._do_encode_each(waves, num_streams)
+
+        latents = run_encoder_together(list(self.encoder.model), waves)
+
+        return [self._quantize(item, num_streams) for item in latents]
 
     @property
     @override
