@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from codec_s2st.errors import UserInputError
 from codec_s2st.lazy_tensors import LazyTensor
-from codec_s2st.mapped_memory import MappedFile, map_file
+from codec_s2st.mapped_memory import MappedFile, map_file, prepare_for_writing
 
 _DTYPES: Final = {
     "F64": torch.float64,
@@ -37,6 +37,9 @@ _DTYPE_NAMES: Final = {dtype: name for name, dtype in _DTYPES.items()}
 
 ALIGNMENT: Final = 64
 """Bytes. At multiples of it stands what torch allocates."""
+
+_BLOCK: Final = 1 << 18
+"""Numbers that are converted at once."""
 
 _MAX_HEADER_BYTES: Final = 100_000_000
 """As in safetensors' own reader; a corrupt length must not claim all memory."""
@@ -80,7 +83,7 @@ class StoredTensor(LazyTensor):
             # Mapped for itself, so that its pages are given back.
             mapped = None if self.offset % self.dtype.itemsize else self._map_alone()
 
-            output.detach().copy_(self.read() if mapped is None else mapped)
+            _convert(self.read() if mapped is None else mapped, output.detach())
 
             return
 
@@ -131,6 +134,21 @@ class StoredTensor(LazyTensor):
     @override
     def where(self) -> str:
         return str(self.file)
+
+
+def _convert(source: Tensor, output: Tensor) -> None:
+    # Threads are given their pages side by side, as they write to them.
+    if torch.get_num_threads() > 1:
+        output.copy_(source)
+
+        return
+
+    for begin in range(0, output.numel(), _BLOCK):
+        block = output.view(-1)[begin : begin + _BLOCK]
+
+        prepare_for_writing(block)
+
+        block.copy_(source.view(-1)[begin : begin + _BLOCK])
 
 
 def read_header(file: Path) -> dict[str, StoredTensor]:

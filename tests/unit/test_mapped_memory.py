@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codec_s2st.mapped_memory import MappedFile, map_file
+from codec_s2st.mapped_memory import MappedFile, map_file, prepare_for_writing
 
 NUM_BYTES = 3 * mmap.PAGESIZE + 100
 
@@ -114,6 +114,18 @@ def test_nothing_cannot_be_mapped(file: Path) -> None:
         map_file(file, 0, 0)
 
     assert torch.equal(map_file(file, 0, 1, room=1)[:1], map_file(file, 0, 1))
+
+
+def test_memory_that_is_prepared_keeps_what_is_in_it() -> None:
+    memory = torch.arange(100_000)
+
+    part = memory[1000:90_000]
+
+    prepare_for_writing(part)
+
+    prepare_for_writing(part[:0])
+
+    assert torch.equal(memory, torch.arange(100_000))
 
 
 class TestMappedFile:

@@ -77,6 +77,25 @@ class TestReading:
 
         assert file.read_bytes() == content
 
+    @pytest.mark.parametrize("num_threads", [1, 2])
+    def test_large_tensors_are_converted_as_a_whole(self, tmp_path: Path, num_threads: int) -> None:
+        tensor = torch.arange(600_001).bfloat16().view(-1, 1)
+
+        save_file({"a": tensor}, tmp_path / "model.safetensors")
+
+        output = torch.zeros(tensor.shape)
+
+        before = torch.get_num_threads()
+
+        torch.set_num_threads(num_threads)
+
+        try:
+            read_headers(tmp_path)["a"].read_into(output)
+        finally:
+            torch.set_num_threads(before)
+
+        assert torch.equal(output, tensor.float())
+
     def test_tensor_at_an_odd_place_is_not_mapped(self, tmp_path: Path) -> None:
         file = tmp_path / "model.safetensors"
 
