@@ -57,7 +57,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str | None
 
     if nearest:
         advice = f"did you mean '{nearest[0]}'?"
-    elif len(names) <= 12:
+    elif len(names) <= 20:
         advice = f"known: {', '.join(names) or 'none'}"
     else:
         advice = f"{len(names)} are known"

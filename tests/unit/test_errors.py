@@ -27,4 +27,4 @@ class TestUnknownName:
         assert str(unknown_name("card", "xyzzy", known)) == f"unknown card 'xyzzy': {advice}"
 
     def test_counts_what_is_known_when_the_list_is_long(self) -> None:
-        assert str(unknown_name("card", "?", [f"card{i}" for i in range(13)])) == "unknown card '?': 13 are known"
+        assert str(unknown_name("card", "?", [f"card{i}" for i in range(21)])) == "unknown card '?': 21 are known"

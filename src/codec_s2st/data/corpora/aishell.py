@@ -29,7 +29,10 @@ def _read(src: Path, options: OptionValues) -> Iterator[ManifestRow | Skipped]:
         else:
             id_, _, text = line.text.strip().partition(" ")
 
-            texts[id_] = join_chinese(text)
+            if id_ in texts:
+                yield Skipped("transcript occurs a second time", line.where)
+            else:
+                texts[id_] = join_chinese(text)
 
     num_speakers = 0
 

@@ -9,7 +9,7 @@ from typing import Final
 from codec_s2st.data.corpora.corpus import TEST, TRAIN, VALID, Corpus, Option, OptionValues, Skipped
 from codec_s2st.data.manifest_row import ManifestRow
 from codec_s2st.data.preparation.languages import iso639_3
-from codec_s2st.data.preparation.layout import subfolders
+from codec_s2st.data.preparation.layout import check_asked, subfolders
 from codec_s2st.data.preparation.text_files import Record, read_table, unquote
 from codec_s2st.errors import UserInputError
 
@@ -59,11 +59,13 @@ def _read(src: Path, options: OptionValues) -> Iterator[ManifestRow | Skipped]:
 
     folders = [src] if (src / "test.tsv").is_file() or (src / "train.tsv").is_file() else subfolders(src)
 
-    for folder in folders:
-        name = folder.resolve().name
+    # Extracted archives have no other folders; what a user puts beside them is no language.
+    languages = {folder.resolve().name: folder for folder in folders if (folder / "clips").is_dir()}
 
-        # Extracted archives have no other folders; what a user puts beside them is no language.
-        if (wanted and name not in wanted) or not (folder / "clips").is_dir():
+    check_asked(src, "lang", wanted, languages)
+
+    for name, folder in languages.items():
+        if wanted and name not in wanted:
             continue
 
         yield from _read_language(folder, options.text("lang-code") or iso639_3(name), options.required("train-from"))

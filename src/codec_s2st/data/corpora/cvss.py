@@ -15,7 +15,7 @@ from codec_s2st.data.corpora.common_voice import clip_id, clip_path, language_fo
 from codec_s2st.data.corpora.corpus import TEST, TRAIN, VALID, Corpus, Option, OptionValues, Skipped
 from codec_s2st.data.manifest_row import ManifestRow
 from codec_s2st.data.preparation.languages import iso639_3
-from codec_s2st.data.preparation.layout import subfolders
+from codec_s2st.data.preparation.layout import check_asked, subfolders
 from codec_s2st.data.preparation.text_files import read_table
 
 _SPLITS: Final = {"train": TRAIN, "dev": VALID, "test": TEST}
@@ -29,12 +29,16 @@ def _read(src: Path, options: OptionValues, *, one_voice: bool) -> Iterator[Mani
 
     assert release is not None
 
-    reader = _Reader(release, options.texts("lang"), one_voice=one_voice)
+    wanted = options.texts("lang")
+
+    reader = _Reader(release, wanted, one_voice=one_voice)
 
     for folder in (src, *subfolders(src)):
         for name in _SPLITS:
             if (folder / f"{name}.tsv").is_file():
                 yield from reader.read(folder, name)
+
+    check_asked(src, "lang", wanted, reader.languages)
 
 
 class _Reader:
@@ -42,6 +46,9 @@ class _Reader:
         self._release = release
         self._wanted = wanted
         self._one_voice = one_voice
+
+        self.languages: set[str] = set()
+        """Those that were met with, as the clips' names have them."""
 
         self._lang: str | None = None
         self._folder = release
@@ -62,6 +69,8 @@ class _Reader:
                 yield Skipped("clip has no name of Common Voice", f"{clip} ({record.where})")
 
                 continue
+
+            self.languages.add(match[1])
 
             if self._wanted and match[1] not in self._wanted:
                 yield Skipped("language was not asked for", clip, expected=True)

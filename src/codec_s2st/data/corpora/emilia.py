@@ -12,7 +12,7 @@ from codec_s2st.data.files import read_retrying
 from codec_s2st.data.manifest_row import ManifestRow
 from codec_s2st.data.preparation.json_files import NOT_JSON, read_jsonl
 from codec_s2st.data.preparation.languages import find_iso639_3
-from codec_s2st.data.preparation.layout import files, subfolders, walk
+from codec_s2st.data.preparation.layout import check_asked, files, subfolders, walk
 from codec_s2st.errors import UserInputError
 
 _LANGUAGES: Final = ("de", "en", "fr", "ja", "ko", "zh")
@@ -27,7 +27,11 @@ def _read(src: Path, options: OptionValues) -> Iterator[ManifestRow | Skipped]:
 
     is_empty = True
 
-    for folder in _language_folders(src):
+    folders = list(_language_folders(src))
+
+    check_asked(src, "lang", options.texts("lang"), (folder.name.lower() for folder in folders))
+
+    for folder in folders:
         if folder.name.lower() not in wanted:
             continue
 

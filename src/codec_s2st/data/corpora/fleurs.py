@@ -24,7 +24,12 @@ _COLUMNS: Final = ("id", "file", "raw", "normalized", "characters", "num_samples
 def _read(src: Path, options: OptionValues) -> Iterator[ManifestRow | Skipped]:
     root, column = root_of(src, "data"), options.required("text")
 
-    pairs = options.texts("pair")
+    pairs, wanted = options.texts("pair"), options.texts("lang")
+
+    if pairs and wanted:
+        raise UserInputError(
+            "--pair and --lang cannot be given together", hint="pairs have two languages a row, the others one"
+        )
 
     for pair in pairs:
         source, hyphen, target = pair.partition("-")
@@ -37,8 +42,6 @@ def _read(src: Path, options: OptionValues) -> Iterator[ManifestRow | Skipped]:
 
     if pairs:
         return
-
-    wanted = options.texts("lang")
 
     for folder in [_folder(root, name) for name in wanted] if wanted else subfolders(root):
         for split in _SPLITS:

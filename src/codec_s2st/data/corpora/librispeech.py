@@ -8,7 +8,7 @@ from typing import Final
 
 from codec_s2st.data.corpora.corpus import TEST, TRAIN, VALID, Corpus, Option, OptionValues, Skipped
 from codec_s2st.data.manifest_row import ManifestRow
-from codec_s2st.data.preparation.layout import files, root_of, subfolders
+from codec_s2st.data.preparation.layout import check_asked, files, root_of, subfolders
 from codec_s2st.data.preparation.text_files import CUT_SHORT, read_lines
 
 
@@ -22,7 +22,11 @@ def split_of(subset: str) -> str:
 def _read(src: Path, options: OptionValues) -> Iterator[ManifestRow | Skipped]:
     wanted = options.texts("subset")
 
-    for subset in subfolders(root_of(src, "LibriSpeech")):
+    subsets = subfolders(root_of(src, "LibriSpeech"))
+
+    check_asked(src, "subset", wanted, (subset.name for subset in subsets))
+
+    for subset in subsets:
         if wanted and subset.name not in wanted:
             continue
 

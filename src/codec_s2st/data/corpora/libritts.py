@@ -9,14 +9,18 @@ from typing import Final
 from codec_s2st.data.corpora.corpus import Corpus, Option, OptionValues, Skipped
 from codec_s2st.data.corpora.librispeech import split_of
 from codec_s2st.data.manifest_row import ManifestRow
-from codec_s2st.data.preparation.layout import files, root_of, subfolders
+from codec_s2st.data.preparation.layout import check_asked, files, root_of, subfolders
 from codec_s2st.data.preparation.text_files import read_lines, read_table
 
 
 def _read(src: Path, options: OptionValues) -> Iterator[ManifestRow | Skipped]:
     wanted, column = options.texts("subset"), options.required("text")
 
-    for subset in subfolders(root_of(src, "LibriTTS", "LibriTTS_R")):
+    subsets = subfolders(root_of(src, "LibriTTS", "LibriTTS_R"))
+
+    check_asked(src, "subset", wanted, (subset.name for subset in subsets))
+
+    for subset in subsets:
         if wanted and subset.name not in wanted:
             continue
 

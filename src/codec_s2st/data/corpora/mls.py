@@ -9,7 +9,7 @@ from typing import Final
 from codec_s2st.data.corpora.corpus import TEST, TRAIN, VALID, Corpus, Option, OptionValues, Skipped
 from codec_s2st.data.manifest_row import ManifestRow
 from codec_s2st.data.preparation.languages import find_iso639_3
-from codec_s2st.data.preparation.layout import subfolders
+from codec_s2st.data.preparation.layout import check_asked, subfolders
 from codec_s2st.data.preparation.text_files import read_table
 
 _SPLITS: Final = {"train": TRAIN, "dev": VALID, "test": TEST}
@@ -18,10 +18,14 @@ _SPLITS: Final = {"train": TRAIN, "dev": VALID, "test": TEST}
 def _read(src: Path, options: OptionValues) -> Iterator[ManifestRow | Skipped]:
     wanted = options.texts("lang")
 
-    for folder in (src.resolve() if src.name in ("", ".") else src, *subfolders(src)):
-        name = folder.name.removeprefix("mls_").removesuffix("_opus")
+    folders = [src.resolve() if src.name in ("", ".") else src, *subfolders(src)]
 
-        lang = find_iso639_3(name) if folder.name.startswith("mls_") else None
+    languages = [(folder, _language(folder)) for folder in folders if folder.name.startswith("mls_")]
+
+    check_asked(src, "lang", wanted, (name for _, name in languages))
+
+    for folder, name in languages:
+        lang = find_iso639_3(name)
 
         if lang is None or (wanted and name not in wanted):
             continue
@@ -31,6 +35,10 @@ def _read(src: Path, options: OptionValues) -> Iterator[ManifestRow | Skipped]:
         for split in _SPLITS:
             if (folder / split / "transcripts.txt").is_file():
                 yield from _read_split(folder / split, _SPLITS[split], lang, suffix)
+
+
+def _language(folder: Path) -> str:
+    return folder.name.removeprefix("mls_").removesuffix("_opus")
 
 
 def _read_split(folder: Path, split: str, lang: str, suffix: str) -> Iterator[ManifestRow | Skipped]:

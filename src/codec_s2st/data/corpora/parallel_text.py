@@ -10,7 +10,7 @@ from typing import IO, Final
 from codec_s2st.data.corpora.corpus import TRAIN, Corpus, Option, OptionValues, Skipped
 from codec_s2st.data.manifest_row import ManifestRow
 from codec_s2st.data.preparation.languages import iso639_3
-from codec_s2st.data.preparation.text_files import BOM, NOT_TEXT, READ_ERRORS, open_binary, read_table
+from codec_s2st.data.preparation.text_files import BOM, NOT_TEXT, READ_ERRORS, check_encoding, open_binary, read_table
 from codec_s2st.errors import UserInputError
 
 
@@ -23,6 +23,8 @@ def _read(src: Path, options: OptionValues) -> Iterator[ManifestRow | Skipped]:
     target = options.path("target")
 
     encoding = options.required("encoding")
+
+    check_encoding(encoding)
 
     pairs = _read_tsv(src, encoding) if target is None else _read_two(src, target, encoding)
 
@@ -68,8 +70,6 @@ def _read_two(source: Path, target: Path, encoding: str) -> Iterator[tuple[str, 
                 yield first.decode(encoding), second.decode(encoding)
             except UnicodeDecodeError:
                 yield Skipped(NOT_TEXT, f"{source.name}, line {number}")
-            except LookupError:
-                raise UserInputError(f"there is no encoding '{encoding}'", hint="e.g. utf-8, latin-1") from None
 
 
 def _lines(fp: IO[bytes], path: Path) -> Iterator[bytes]:

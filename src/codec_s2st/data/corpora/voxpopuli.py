@@ -12,8 +12,9 @@ from typing import Final
 from codec_s2st.data.corpora.corpus import TEST, TRAIN, VALID, Corpus, Option, OptionValues, Skipped
 from codec_s2st.data.manifest_row import ManifestRow
 from codec_s2st.data.preparation.languages import find_iso639_3, iso639_3
-from codec_s2st.data.preparation.layout import root_of, subfolders
+from codec_s2st.data.preparation.layout import check_asked, root_of, subfolders
 from codec_s2st.data.preparation.text_files import Record, read_table
+from codec_s2st.errors import UserInputError
 
 _SPLITS: Final = {"train": TRAIN, "dev": VALID, "test": TEST}
 
@@ -25,24 +26,33 @@ def _read(src: Path, options: OptionValues) -> Iterator[ManifestRow | Skipped]:
 
     name = "s2s_ref.tsv" if options.flag("annotated-target") else "s2s.tsv"
 
-    for source in subfolders(root_of(src, "transcribed_data")):
-        splits: dict[str, str] | None = None
+    # The other folders are years.
+    pairs = {
+        f"{source.name}-{target.name}": (source, target)
+        for source in subfolders(root_of(src, "transcribed_data"))
+        for target in subfolders(source)
+        if find_iso639_3(target.name) is not None and (target / name).is_file()
+    }
 
-        for target in subfolders(source):
-            # The other folders are years.
-            if find_iso639_3(target.name) is None or not (target / name).is_file():
-                continue
+    check_asked(src, "pair", wanted, pairs)
 
-            if wanted and f"{source.name}-{target.name}" not in wanted:
-                continue
+    splits: dict[Path, dict[str, str]] = {}
 
-            splits = _read_splits(source) if splits is None else splits
+    for pair, (source, target) in pairs.items():
+        if wanted and pair not in wanted:
+            continue
 
-            yield from _read_pair(source, target, name, splits)
+        if source not in splits:
+            splits = {source: _read_splits(source)}
+
+        yield from _read_pair(source, target, name, splits[source])
 
 
 def _read_splits(source: Path) -> dict[str, str]:
-    """Returns the split of each segment of the source, which the tables of pairs do not have."""
+    """Returns the split of each segment of the source, which the tables of pairs do not have.
+
+    :raises UserInputError: nothing says which segments are to test on.
+    """
     splits: dict[str, str] = {}
 
     for name, split in _SPLITS.items():
@@ -52,6 +62,12 @@ def _read_splits(source: Path) -> dict[str, str]:
             records = read_table(path, required=("id",))
 
             splits.update({record["id"]: split for record in records if isinstance(record, Record)})
+
+    if not splits:
+        raise UserInputError(
+            f"{source} has no asr_train.tsv, asr_dev.tsv or asr_test.tsv, which say what is to train and to test on",
+            hint=f"run voxpopuli's get_asr_data for {source.name}",
+        )
 
     return splits
 
@@ -65,7 +81,7 @@ def _read_pair(source: Path, target: Path, name: str, splits: dict[str, str]) ->
 
         src_id, tgt_id = record["src_id"], record["tgt_id"]
 
-        if splits and src_id not in splits:
+        if src_id not in splits:
             yield Skipped("source is in none of asr_{train,dev,test}.tsv", f"{src_id} ({record.where})")
 
             continue
@@ -74,7 +90,7 @@ def _read_pair(source: Path, target: Path, name: str, splits: dict[str, str]) ->
 
         yield ManifestRow(
             id=tgt_id,
-            split=splits.get(src_id, TRAIN),
+            split=splits[src_id],
             source_audio=str(source / src_id[:4] / f"{src_id}.ogg"),
             source_text=record["src_text"],
             source_lang=iso639_3(source.name),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from codec_s2st.data.files import read_retrying
+from codec_s2st.errors import UserInputError
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -41,6 +42,20 @@ def root_of(src: Path, *names: str) -> Path:
 def first_existing(*paths: Path) -> Path:
     """Returns the first path at which there is something, or the first of all."""
     return next((path for path in paths if path.exists()), paths[0])
+
+
+def check_asked(src: Path, option: str, asked: Iterable[str], there: Iterable[str]) -> None:
+    """Checks that what was asked for by ``--option`` is there, since one of several would be missed by nobody.
+
+    A corpus that has nothing at all is left to whoever counts the rows.
+
+    :raises UserInputError: ``src`` does not hold it.
+    """
+    names = sorted(set(there))
+
+    for name in asked:
+        if names and name not in names:
+            raise UserInputError(f"--{option} is '{name}', but {src} holds only {', '.join(names)}")
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -23,12 +23,26 @@ from codec_s2st.data.manifest_row import SIDES, ManifestRow
 from codec_s2st.data.manifest_writer import open_manifest_writer
 from codec_s2st.data.preparation.counts import LeftOut, ProgressHook, Tally
 from codec_s2st.data.preparation.probe import probe_rows
-from codec_s2st.data.preparation.rules import Rules, check_hold_out, stored_path
+from codec_s2st.data.preparation.rules import (
+    BAD_LANGUAGE,
+    NO_LANGUAGE,
+    OTHER_SPLIT,
+    Rules,
+    check_hold_out,
+    stored_path,
+)
 from codec_s2st.errors import UserInputError
 
 RECORD_FILE: Final = "prepare.json"
 
 DUPLICATE: Final = "id occurs a second time"
+
+_ADVICE: Final = {
+    OTHER_SPLIT: "leave --split out to take all",
+    NO_LANGUAGE: "e.g. --constant source_lang=spa",
+    BAD_LANGUAGE: "e.g. 'spa', 'eng', 'cmn'",
+}
+"""What to do about a reason that leaves nothing of a corpus."""
 
 _BATCH: Final = 50_000
 """Rows that are held in memory."""
@@ -236,12 +250,12 @@ def _nothing(corpus: Corpus, src: Path, tally: Tally) -> UserInputError:
 
     num = sum(item.num for item in left_out)
 
-    first = left_out[0]
+    first = max(left_out, key=lambda item: item.num)
 
     return UserInputError(
         f"none of the {num:,} utterances of {src} can be used; {first.num:,} of them: {first.reason}"
         f" (e.g. {first.examples[0]})",
-        hint=f"expected: {corpus.expects}",
+        hint=_ADVICE.get(first.reason, f"expected: {corpus.expects}"),
     )
 
 

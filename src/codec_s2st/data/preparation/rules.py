@@ -19,6 +19,8 @@ BAD_ID: Final = "id is not usable as a file name"
 
 BAD_LANGUAGE: Final = "language is not an ISO 639-3 code"
 
+NO_LANGUAGE: Final = "language is not given"
+
 OUTSIDE: Final = "audio is not below the corpus's folders"
 
 OTHER_SPLIT: Final = "split was not asked for"
@@ -60,7 +62,7 @@ class Rules:
             row = replace(row, split=VALID)
 
         if self.splits and row.split not in self.splits:
-            return Skipped(OTHER_SPLIT, row.id, expected=True)
+            return Skipped(OTHER_SPLIT, f"{row.id} of {row.split}", expected=True)
 
         for value in (row.id, row.split):
             if not value or _BAD_ID.search(value) or len(value.encode(errors="replace")) > 200:
@@ -72,6 +74,9 @@ class Rules:
 
         for side in SIDES:
             audio, text, lang = (getattr(row, f"{side}_{field}") for field in ("audio", "text", "lang"))
+
+            if (audio or text) and not lang:
+                return Skipped(NO_LANGUAGE, f"{row.id}: {side}_lang")
 
             if (audio or text) and not re.fullmatch("[a-z]{3}", lang or ""):
                 return Skipped(BAD_LANGUAGE, f"{row.id}: {side} '{lang}'")

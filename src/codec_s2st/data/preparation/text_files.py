@@ -69,6 +69,8 @@ def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[Line | Skipped]:
 
     :raises UserInputError: the file cannot be read, or ``encoding`` is none.
     """
+    check_encoding(encoding)
+
     with open_binary(path) as fp:
         number = 0
 
@@ -87,13 +89,26 @@ def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[Line | Skipped]:
                     yield Skipped(NOT_TEXT, f"{path.name}, line {number}")
 
                     continue
-                except LookupError:
-                    raise UserInputError(f"there is no encoding '{encoding}'", hint="e.g. utf-8, latin-1") from None
 
                 if text.strip():
                     yield Line(path, number, text)
         except READ_ERRORS as ex:
             raise UserInputError(f"{path} cannot be read beyond line {number}: {ex}") from None
+
+
+def check_encoding(encoding: str) -> None:
+    """
+    :raises UserInputError: ``encoding`` is none, or its ends of lines are more than a byte, by which lines are told.
+    """
+    try:
+        end = "\n".encode(encoding)
+    except LookupError:
+        raise UserInputError(f"there is no encoding '{encoding}'", hint="e.g. utf-8, latin-1") from None
+
+    if end != b"\n":
+        raise UserInputError(
+            f"files in '{encoding}' are not read", hint=f"iconv -f {encoding} -t utf-8 FILE > NEWFILE, and give that"
+        )
 
 
 def read_table(

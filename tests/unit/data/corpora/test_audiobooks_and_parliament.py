@@ -74,6 +74,10 @@ class TestMLS:
 
         assert {row.source_lang for row in rows.values()} == {"pol"}
 
+    def test_absent_language_beside_another(self, corpus: Path) -> None:
+        with pytest.raises(UserInputError, match=r"--lang is 'french', but .* holds only .*polish"):
+            prepare("mls", corpus, {"lang": ["polish", "french"]})
+
 
 class TestFLEURS:
     @pytest.fixture
@@ -146,8 +150,12 @@ class TestFLEURS:
         with pytest.raises(UserInputError, match="has no FLEURS of 'fr_fr'"):
             prepare("fleurs", corpus, {"lang": "fr_fr"})
 
-        with pytest.raises(UserInputError, match="--pair is 'es_419'"):
+        with pytest.raises(UserInputError, match=r"--pair is 'es_419'"):
             prepare("fleurs", corpus, {"pair": "es_419"})
+
+    def test_pairs_or_languages(self, corpus: Path) -> None:
+        with pytest.raises(UserInputError, match="--pair and --lang cannot be given together"):
+            prepare("fleurs", corpus, {"pair": "es_419-en_us", "lang": "en_us"})
 
 
 class TestVoxPopuli:
@@ -202,5 +210,12 @@ class TestVoxPopuli:
         assert [row.target_text for row in rows.values()] == ["By hand."]
 
     def test_other_pair(self, corpus: Path) -> None:
-        with pytest.raises(UserInputError, match=r"holds nothing of voxpopuli .*s2s\.tsv"):
-            prepare("voxpopuli", corpus, {"pair": ["en-es"]})
+        with pytest.raises(UserInputError, match=r"--pair is 'en-es', but .* holds only es-en"):
+            prepare("voxpopuli", corpus, {"pair": ["es-en", "en-es"]})
+
+    def test_test_set_is_never_trained_on_for_want_of_tables(self, corpus: Path) -> None:
+        for split in ("train", "dev", "test"):
+            (corpus / "transcribed_data" / "es" / f"asr_{split}.tsv").unlink()
+
+        with pytest.raises(UserInputError, match=r"has no asr_train\.tsv, .* \(run voxpopuli's get_asr_data for es\)"):
+            prepare("voxpopuli", corpus)

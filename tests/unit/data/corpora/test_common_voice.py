@@ -116,6 +116,11 @@ def test_quirks(release: Path) -> None:
     }
 
 
+def test_absent_language_beside_another(release: Path) -> None:
+    with pytest.raises(UserInputError, match=r"--lang is 'fr', but .* holds only es, zh-CN"):
+        prepare("common-voice", release, {"lang": ["es", "fr"]})
+
+
 def test_table_of_another_kind(tmp_path: Path) -> None:
     write_text(tmp_path / "es" / "train.tsv", "id\ttext\n1\thola\n")
     (tmp_path / "es" / "clips").mkdir()
@@ -271,5 +276,6 @@ class TestCVSS:
         assert {row.target_speaker for row in rows.values()} == {"ana", "luis"}
 
     def test_other_languages_only(self, cvss: Path, release: Path) -> None:
-        with pytest.raises(UserInputError, match=r"none of the 7 utterances .* can be used"):
-            prepare("cvss-c", cvss, {"common-voice": release, "lang": "fr"})
+        for lang in ("fr", ["es", "fr"]):
+            with pytest.raises(UserInputError, match=r"--lang is 'fr', but .* holds only .*es"):
+                prepare("cvss-c", cvss, {"common-voice": release, "lang": lang})

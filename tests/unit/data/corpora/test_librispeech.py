@@ -109,3 +109,13 @@ def test_other_folder(tmp_path: Path) -> None:
     assert "SPEAKER-CHAPTER.trans.txt" in str(info.value)
 
     assert not (tmp_path / "out" / "manifest.parquet").exists()
+
+
+def test_absent_subset_beside_another(corpus: Path) -> None:
+    with pytest.raises(UserInputError, match=r"--subset is 'dev-other', but .* holds only dev-clean, test-other"):
+        prepare("librispeech", corpus, {"subset": ["dev-clean", "dev-other"]})
+
+
+def test_absent_split(corpus: Path) -> None:
+    with pytest.raises(UserInputError, match=r"split was not asked for .* of train.* \(leave --split out"):
+        prepare("librispeech", corpus, {"subset": "train-clean-100"}, splits=("dev",))

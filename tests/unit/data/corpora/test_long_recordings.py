@@ -187,7 +187,7 @@ class TestGigaST:
         with pytest.raises(UserInputError, match="--min-alignment is 'high', but must be a number"):
             prepare("gigast", gigast, {"gigaspeech": gigaspeech, "min-alignment": "high"})
 
-        with pytest.raises(UserInputError, match="--lang is 'fr', but must be one of zh, de"):
+        with pytest.raises(UserInputError, match=r"--lang is 'fr', but must be one of zh, de"):
             prepare("gigast", gigast, {"gigaspeech": gigaspeech, "lang": "fr"})
 
         with pytest.raises(UserInputError, match=r"gigast/GigaSpeech\.json cannot be read"):

@@ -22,6 +22,7 @@ class TestAISHELL:
             "BAC009S0724W0121 广州市 ＡＰＰ 应用\r",
             "BAC009S0764W0121 ",
             "BAC009S9999W0001 没有 录音",
+            "BAC009S0002W0122 再次",
         ]
 
         write_text(root / "transcript" / "aishell_transcript_v0.8.txt", "\n".join(lines))
@@ -41,7 +42,11 @@ class TestAISHELL:
             "BAC009S0724W0121": ("valid", "广州市 APP 应用", "S0724"),
         }
 
-        assert reasons(summary) == {"(transcript has no recording)": 1, "source_text is empty": 2}
+        assert reasons(summary) == {
+            "(transcript has no recording)": 1,
+            "source_text is empty": 2,
+            "transcript occurs a second time": 1,
+        }
 
         rows, _ = prepare("aishell", root, out=tmp_path / "out", keep_incomplete=True)
 
@@ -154,6 +159,18 @@ class TestEmilia:
             "audio is not below the corpus's folders": 1,
             "entry lacks something": 1,
         }
+
+        # What most were left out for, although it was asked for.
+        (tmp_path / "src" / "raw" / "DE" / "DE_B00000.jsonl").write_text("{}\n" + "\n".join(lines[:3]))
+
+        with pytest.raises(UserInputError, match=r"none of the 4 utterances .* 3 of them: quality is below the limit"):
+            prepare("emilia", tmp_path / "src", {"min-dnsmos": "4"})
+
+    def test_absent_language_beside_another(self, tmp_path: Path) -> None:
+        write_text(tmp_path / "DE" / "DE_B00000.jsonl", json.dumps(self.entry("DE_B00000_S00000_W000000")))
+
+        with pytest.raises(UserInputError, match=r"--lang is 'ja', but .* holds only de"):
+            prepare("emilia", tmp_path, {"lang": ["de", "ja"]})
 
     def test_unpacked_archives(self, tmp_path: Path) -> None:
         folder = tmp_path / "src" / "Emilia-YODAS" / "EN" / "EN-B000000"

@@ -183,6 +183,13 @@ def test_bad_options(folder: Path, options: dict[str, object], message: str) -> 
         prepare("table", folder / "corpus.tsv", options)
 
 
+def test_no_language(folder: Path) -> None:
+    write_text(folder / "corpus.tsv", "source_text\nhola\n")
+
+    with pytest.raises(UserInputError, match=r"language is not given .* \(e\.g\. --constant source_lang=spa"):
+        prepare("table", folder / "corpus.tsv")
+
+
 @pytest.mark.parametrize("name", ["corpus.xlsx", "empty.tsv", "folder.tsv", "bad.parquet", "none.tsv"])
 def test_bad_tables(folder: Path, name: str) -> None:
     write_text(folder / "corpus.xlsx", "x")

@@ -90,13 +90,22 @@ class TestText:
 
             assert [row.source_text for row in rows.values()] == ["café"]
 
+    def test_wide_characters(self, tmp_path: Path) -> None:
+        file = write_text(tmp_path / "src" / "a.txt", "uno\ndos\n".encode("utf-16"))
+
+        with pytest.raises(UserInputError, match=r"files in 'utf-16' are not read \(iconv -f utf-16 -t utf-8"):
+            prepare("text", file, {"lang": "spa", "encoding": "utf-16"})
+
+        with pytest.raises(UserInputError, match="there is no encoding 'utf-99'"):
+            prepare("text", file, {"lang": "spa", "encoding": "utf-99"})
+
     def test_unknown_language(self, tmp_path: Path) -> None:
         file = write_text(tmp_path / "src" / "a.txt", "x\n")
 
         with pytest.raises(UserInputError, match="'klingon' is no language that is known here"):
             prepare("text", file, {"lang": "klingon"})
 
-        with pytest.raises(UserInputError, match="--lang is not given"):
+        with pytest.raises(UserInputError, match=r"--lang is not given"):
             prepare("text", file)
 
 
