@@ -9,14 +9,14 @@ Each rank writes its parts, as fairseq2's own manager does it:
     step_N/manifest.json                        the last: sizes, hashes, and the run that it is of
 
 Tensors are copied while the training waits, and written, hashed and synced behind its back; the ranks then agree that
-all have written, and the checkpoint gets its name.
+all have written, and behind its back again, the manifest is written and the checkpoint gets its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, final
 
@@ -63,6 +63,9 @@ class _Save:
     written: Future[_Written]
 
     callback: CheckpointSavedCallback | None
+
+    named: Future[None] | None = None
+    """There once all ranks know that all have written; on the first one, done when the checkpoint has its name."""
 
 
 @final
@@ -160,7 +163,9 @@ class TrustedCheckpointManager(CheckpointManager):
             ready_callback(step, blocking)
 
         if blocking:
-            self._commit(step, self._write(step, states), saved_callback, blocking)
+            commit = self._agree(step, self._write(step, states))
+
+            self._finish(step, commit, saved_callback, blocking)
         else:
             self._save = _Save(step, self._thread_pool.queue(lambda: self._write(step, states)), saved_callback)
 
@@ -225,42 +230,73 @@ class TrustedCheckpointManager(CheckpointManager):
         if self._is_held and not blocking:
             return False
 
-        root = self._gangs.root
-
-        if not blocking:
-            num_done = int(save.written.done())
-
-            if root.size > 1:
-                num_done = int(all_sum(root, num_done))
-
-            if num_done < root.size:
+        if save.named is None:
+            if not blocking and not self._is_everywhere(save.written.done()):
                 return False
+
+            self._save = None
+
+            commit = self._agree(save.step, save.written.result())
+
+            # The manifest and the names must get to the disk too, and that may take as long as others write to it.
+            save = replace(save, named=self._thread_pool.queue(commit))
+
+        named = save.named
+
+        assert named is not None
+
+        self._save = save
+
+        if not blocking and not self._is_everywhere(named.done()):
+            return False
 
         self._save = None
 
-        self._commit(save.step, save.written.result(), save.callback, blocking=False)
+        self._finish(save.step, named.result, save.callback, blocking=False)
 
         return True
 
-    def _commit(self, step: int, written: _Written, callback: CheckpointSavedCallback | None, blocking: bool) -> None:
+    def _is_everywhere(self, flag: bool) -> bool:
+        root = self._gangs.root
+
+        return flag if root.size == 1 else int(all_sum(root, int(flag))) == root.size
+
+    def _agree(self, step: int, written: _Written) -> Callable[[], None]:
+        """Returns what gives a checkpoint its name, on the first rank; elsewhere, what does nothing.
+
+        :raises CodecS2STError: a rank has not written its files.
+        """
         root = self._gangs.root
 
         try:
             raise_everywhere(root, written.error)
-
-            files = {name: record for part in gather(root, written.files) for name, record in part.items()}
-
-            manifest = Manifest(step=step, files=files, run=self._run, versions=_versions())
-
-            self._on_one_rank(lambda: self._folder.commit(manifest))
         except CodecS2STError:
-            # Nobody writes any more; what there was before is there still.
-            self._on_one_rank(lambda: self._folder.discard(step))
+            self._discard(step)
+
+            raise
+
+        files = {name: record for part in gather(root, written.files) for name, record in part.items()}
+
+        manifest = Manifest(step=step, files=files, run=self._run, versions=_versions())
+
+        return lambda: self._folder.commit(manifest) if root.rank == 0 else None
+
+    def _finish(
+        self, step: int, commit: Callable[[], None], callback: CheckpointSavedCallback | None, blocking: bool
+    ) -> None:
+        try:
+            self._on_one_rank(commit)
+        except CodecS2STError:
+            self._discard(step)
 
             raise
 
         if callback is not None:
             callback(step, blocking)
+
+    def _discard(self, step: int) -> None:
+        """Removes what nobody writes any more; what there was before is there still."""
+        self._on_one_rank(lambda: self._folder.discard(step))
 
     def _on_one_rank(self, work: Callable[[], object]) -> None:
         on_one_rank(self._gangs.root, self._folder.path, work)
