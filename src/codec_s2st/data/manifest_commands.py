@@ -89,6 +89,8 @@ def main_filter(argv: Sequence[str]) -> int:
     for reason, count in result.left_out.items():
         print(f"  {count:12,}  left out: {reason}")
 
+    print(result.manifest)
+
     return 0
 
 
@@ -98,6 +100,11 @@ def _check(args: Namespace) -> None:
 
         if value is not None and not 0 <= value < float("inf"):
             raise UserInputError(f"--{name.replace('_', '-')} is {value}, but must be a number of seconds")
+
+    if args.min_seconds is not None and args.max_seconds is not None and args.min_seconds > args.max_seconds:
+        raise UserInputError(
+            f"--min-seconds is {args.min_seconds}, but must not be above --max-seconds, which is {args.max_seconds}"
+        )
 
     if args.max_ratio is not None and not args.max_ratio >= 1:
         raise UserInputError(f"--max-ratio is {args.max_ratio}, but must be at least 1")

@@ -40,16 +40,31 @@ class FilterRules:
     unique: Literal["text", "audio"] | None = None
     """Of rows with the same texts, or the same recordings, the first one stays."""
 
+    def check_scripts(self) -> None:
+        """
+        :raises UserInputError: Unicode has no such script.
+        """
+        for side, script in zip(SIDES, (self.source_script, self.target_script), strict=True):
+            try:
+                pl.Series([""]).str.contains(rf"\p{{{script or 'Latin'}}}")
+            except pl.exceptions.ComputeError:
+                raise UserInputError(
+                    f"--{side}-script is '{script}', which is no script of Unicode",
+                    hint="Latin, Han, Cyrillic, Arabic, Devanagari, ..",
+                ) from None
+
+    def chosen(self) -> dict[str, tuple[str, ...]]:
+        """Returns the values that stay, by column."""
+        asked = {"split": self.splits, "source_lang": self.source_langs, "target_lang": self.target_langs}
+
+        return {column: values for column, values in asked.items() if values}
+
     def reasons(self) -> dict[str, pl.Expr]:
         """Returns, for each rule that is set, when a row breaks it; the first one that it breaks is counted."""
         output: dict[str, pl.Expr] = {}
 
-        if self.splits:
-            output["split"] = ~pl.col("split").is_in(self.splits)
-
-        for side, langs in zip(SIDES, (self.source_langs, self.target_langs), strict=True):
-            if langs:
-                output[f"{side}_lang"] = ~pl.col(f"{side}_lang").is_in(langs)
+        for column, values in self.chosen().items():
+            output[column] = ~pl.col(column).is_in(values)
 
         for side in SIDES:
             seconds = pl.col(f"{side}_seconds")
@@ -77,6 +92,7 @@ class FilterRules:
 
 @dataclass(frozen=True)
 class FilterResult:
+    manifest: Path
     num_rows: int
     num_kept: int
     left_out: dict[str, int]
@@ -103,10 +119,17 @@ def filter_manifest(path: Path, out: Path, rules: FilterRules) -> FilterResult:
 
     keys: list[NDArray[np.uint64]] = []
 
+    rules.check_scripts()
+
     reasons = _reason_expr(rules)
 
+    values: dict[str, set[str]] = {column: set() for column in rules.chosen()}
+
     for batch in scan_manifest(file):
-        frame = _apply(batch, reasons)
+        frame = batch.with_columns(reasons)
+
+        for column, there in values.items():
+            there.update(batch.get_column(column).drop_nulls().unique())
 
         by_reason.update(dict(frame.group_by("reason").len().iter_rows()))
 
@@ -127,7 +150,11 @@ def filter_manifest(path: Path, out: Path, rules: FilterRules) -> FilterResult:
     left_out = {reason or "": count for reason, count in by_reason.most_common() if count}
 
     if num_kept <= 0:
-        raise UserInputError(f"no row of manifest {file} is left: {left_out}", hint="loosen a rule")
+        counts = ", ".join(f"{count:,} by {reason}" for reason, count in left_out.items())
+
+        holds = "; ".join(f"its {column} is {', '.join(sorted(there))}" for column, there in values.items() if there)
+
+        raise UserInputError(f"no row of manifest {file} is left: {counts}", hint=holds or "loosen a rule")
 
     folder = None if output.absolute().parent == file.absolute().parent else file.absolute().parent
 
@@ -137,7 +164,7 @@ def filter_manifest(path: Path, out: Path, rules: FilterRules) -> FilterResult:
 
     with open_manifest_writer(output, schema) as append:
         for batch in scan_manifest(file):
-            frame = _apply(batch, reasons)
+            frame = batch.with_columns(reasons)
 
             if repeated is not None:
                 frame = frame.filter(~pl.Series(repeated[begin : begin + len(frame)]))
@@ -151,20 +178,13 @@ def filter_manifest(path: Path, out: Path, rules: FilterRules) -> FilterResult:
 
             append(frame)
 
-    return FilterResult(num_kept + sum(left_out.values()), num_kept, left_out)
+    return FilterResult(output, num_kept + sum(left_out.values()), num_kept, left_out)
 
 
 def _reason_expr(rules: FilterRules) -> pl.Expr:
     broken = [pl.when(when).then(pl.lit(name)) for name, when in rules.reasons().items()]
 
     return pl.coalesce(*broken, pl.lit(None, dtype=pl.String)).alias("reason")
-
-
-def _apply(frame: pl.DataFrame, reasons: pl.Expr) -> pl.DataFrame:
-    try:
-        return frame.with_columns(reasons)
-    except pl.exceptions.ComputeError as ex:
-        raise UserInputError(f"a rule cannot be applied: {str(ex).splitlines()[0]}") from None
 
 
 def _absolute(column: str, folder: Path) -> pl.Expr:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -113,7 +114,7 @@ def compute_stats(path: Path) -> ManifestStats:
         path=str(path),
         num_rows=num_rows,
         parts=[
-            PartStats(median_seconds=_median(binned.filter(**{key: row[key] for key in _PART_KEYS})), **row)
+            PartStats(median_seconds=_median(binned.filter(**{key: row[key] for key in _PART_KEYS}), row), **row)
             for row in parts.sort(_PART_KEYS).iter_rows(named=True)
         ],
         speakers=dict(most.iter_rows()),
@@ -160,15 +161,19 @@ def _select_side(frame: pl.DataFrame, side: str) -> pl.DataFrame:
     )
 
 
-def _median(bins: pl.DataFrame) -> float | None:
-    """Returns the middle of the bar that the median falls into: an exact one would hold all durations in memory."""
+def _median(bins: pl.DataFrame, part: Mapping[str, Any]) -> float | None:
+    """Returns the middle of the bar that the median falls into, or of what the recordings of ``part`` fill of it: an
+    exact one would hold all durations in memory."""
     total, seen = int(bins["count"].sum()), 0
 
     for bin_, count in bins.sort("bin").select("bin", "count").iter_rows():
         seen += count
 
         if 2 * seen >= total:
-            return float((bin_ + 0.5) * BIN_SECONDS)
+            begin, end = max(bin_ * BIN_SECONDS, part["min_seconds"]), (bin_ + 1) * BIN_SECONDS
+
+            # The last bar has no end of its own.
+            return float(begin + (part["max_seconds"] if bin_ == MAX_BINS else min(end, part["max_seconds"]))) / 2
 
     return None
 

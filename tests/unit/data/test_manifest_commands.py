@@ -98,6 +98,20 @@ class TestStats:
 
         assert stats["histogram"]["target eng"] == bars and bars[120] > 0
 
+    def test_the_median_lies_between_the_shortest_and_the_longest(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        rows = [
+            ManifestRow(id=str(n), split="train", source_audio="a.wav", source_lang="spa", source_seconds=seconds)
+            for n, seconds in enumerate((2.0, 2.02, 2.04))
+        ]
+
+        write_manifest(manifest_frame(rows), tmp_path)
+
+        assert main(["stats", str(tmp_path), "--json"]) == 0
+
+        assert json.loads(capsys.readouterr().out)["parts"][0]["median_seconds"] == pytest.approx(2.02)
+
     def test_prints_a_table_and_writes_a_picture(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -150,7 +164,7 @@ class TestFilter:
 
         assert lines[0] == f"{len(expected)} of 500 rows stay"
 
-        assert len(expected) + sum(int(line.split()[0]) for line in lines[1:]) == 500
+        assert len(expected) + sum(int(line.split()[0]) for line in lines[1:-1]) == 500
 
         by_reason = {line.partition("left out: ")[2]: int(line.split()[0]) for line in lines[1:]}
 
@@ -204,11 +218,17 @@ class TestFilter:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--split", "nope"], "no row of manifest"),
+            (["--split", "nope"], "no row of manifest FILE is left: 500 by split (its split is train, valid)"),
+            (
+                ["--source-lang", "es"],
+                "no row of manifest FILE is left: 500 by source_lang (its",
+            ),
+            (["--min-seconds", "3", "--max-seconds", "2"], "--min-seconds is 3.0, but must not be above --max-seconds"),
             (["--max-ratio", "0.5"], "--max-ratio is 0.5, but must be at least 1"),
             (["--min-seconds", "nan"], "--min-seconds is nan, but must be a number of seconds"),
             (["--source-script", "Latn1"], "--source-script is 'Latn1', but must be a script"),
-            (["--source-script", "Klingon"], "a rule cannot be applied"),
+            (["--source-script", "Klingon"], "--source-script is 'Klingon', which is no script of Unicode (Latin, Han"),
+            (["--target-script", "Latinn"], "--target-script is 'Latinn', which is no script of Unicode"),
         ],
     )
     def test_mistakes_are_one_line(
@@ -216,7 +236,7 @@ class TestFilter:
     ) -> None:
         assert main(["filter", str(folder), str(tmp_path), *options]) == 2
 
-        err = capsys.readouterr().err
+        err = capsys.readouterr().err.replace(str(folder / "manifest.parquet"), "FILE")
 
         assert err.startswith(f"codec-s2st: error: {message}") and err.count("\n") == 1
 
