@@ -3,8 +3,8 @@
 ``python benchmarks/tokenization.py --out DIR`` prints a table and writes ``DIR/tokenization.json``, a row for each
 goal.
 
-Three ways take turns, each in the same two processes of one thread: ours, from a manifest to shards on the disk; and
-two loops that read a wav with soundfile, encode it and keep the codes, over the package ``encodec`` and over
+Three ways take turns, each in two processes of its own with one thread each: ours, from a manifest to shards on the
+disk; and two loops that read a wav with soundfile, encode it and keep the codes, over the package ``encodec`` and over
 transformers' ``EncodecModel``. All have the same random weights, and the codes of all are compared bit by bit.
 """
 
@@ -176,56 +176,77 @@ def make_loop(encode: Callable[[Any], Any], corpus: Path, rank: int) -> Callable
     return loop
 
 
-def work(pipe: Connection, folder: Path, rank: int) -> None:
-    """Does what is asked for, and says how long it took."""
-    import torch
-    from transformers import EncodecModel
-
+def make_ours(folder: Path, rank: int) -> Callable[[], list[np.ndarray[Any, Any]]]:
     from codec_s2st.data.array import ArrayTask
-    from codec_s2st.data.shard_reader import ShardReader
     from codec_s2st.data.tokenize import Tokenization
 
-    torch.set_num_threads(1)
+    codec = load_ours(folder / "weights")
 
-    corpus, weights = folder / "corpus", folder / "weights"
+    # A shard for each process; of a real corpus, a shard holds 1,000 rows.
+    rows_per_shard = -(-len(list((folder / "corpus").glob("*.wav"))) // NUM_PROCESSES)
 
-    ours, package = load_ours(weights), load_package(weights)
-
-    theirs = EncodecModel.from_pretrained(weights).eval()
-
-    loops = {
-        "encodec": make_loop(lambda wave: package.encode(wave)[0][0], corpus, rank),
-        "transformers": make_loop(lambda wave: theirs.encode(wave, bandwidth=6.0).audio_codes[0], corpus, rank),
-    }
-
-    def run_ours() -> list[np.ndarray[Any, Any]]:
-        # Small shards, so that the two processes share them evenly; of a real corpus, a shard holds 1,000 rows.
-        tokenization = Tokenization(corpus, folder / "out", ours, rows_per_shard=8)
+    def run() -> list[np.ndarray[Any, Any]]:
+        tokenization = Tokenization(folder / "corpus", folder / "out", codec, rows_per_shard=rows_per_shard)
 
         tokenization.run(tokenization.shards_of(ArrayTask(), rank, NUM_PROCESSES))
 
         return []
 
+    return run
+
+
+def read_shards(out: Path) -> list[np.ndarray[Any, Any]]:
+    from codec_s2st.data.shard_reader import ShardReader
+
+    return [
+        row.source.codes
+        for path in sorted(out.glob("shard-*"))
+        for group in ShardReader(path).row_groups()
+        for row in group.rows()
+        if row.source.codes is not None
+    ]
+
+
+def make_way(way: str, folder: Path, rank: int) -> Callable[[], list[np.ndarray[Any, Any]]]:
+    if way == "ours":
+        return make_ours(folder, rank)
+
+    if way == "encodec":
+        package = load_package(folder / "weights")
+
+        return make_loop(lambda wave: package.encode(wave)[0][0], folder / "corpus", rank)
+
+    from transformers import EncodecModel
+
+    theirs = EncodecModel.from_pretrained(folder / "weights").eval()
+
+    return make_loop(lambda wave: theirs.encode(wave, bandwidth=6.0).audio_codes[0], folder / "corpus", rank)
+
+
+def work(pipe: Connection, folder: Path, way: str, rank: int) -> None:
+    """Does its part whenever it is asked to, and says how long it took."""
+    import torch
+
+    torch.set_num_threads(1)
+
+    run = make_way(way, folder, rank)
+
+    codes: list[np.ndarray[Any, Any]] = []
+
     pipe.send("ready")
 
-    while (way := pipe.recv()) is not None:
+    while (wish := pipe.recv()) is not None:
+        if wish == "codes":
+            # Ours are on the disk by now.
+            pipe.send(read_shards(folder / "out") if way == "ours" else codes)
+
+            continue
+
         cpu, wall = time.process_time(), time.perf_counter()
 
-        codes = loops[way]() if way in loops else run_ours()
+        codes = run()
 
         pipe.send((time.process_time() - cpu, time.perf_counter() - wall))
-
-        if pipe.recv() == "codes":
-            if way == "ours":
-                codes = [
-                    row.source.codes
-                    for path in sorted((folder / "out").glob("shard-*"))
-                    for group in ShardReader(path).row_groups()
-                    for row in group.rows()
-                    if row.source.codes is not None
-                ]
-
-            pipe.send(codes)
 
 
 def measure_speed(folder: Path, seconds: float, num_rounds: int) -> list[Row]:
@@ -241,39 +262,42 @@ def measure_speed(folder: Path, seconds: float, num_rounds: int) -> list[Row]:
 
     os.environ["OMP_NUM_THREADS"] = "1"
 
-    pipes, processes = [], []
+    pipes: dict[str, list[Any]] = {way: [] for way in WAYS}
 
-    for rank in range(NUM_PROCESSES):
-        ours, theirs = context.Pipe()
+    processes = []
 
-        processes.append(context.Process(target=work, args=(theirs, folder, rank)))
+    for way in WAYS:
+        for rank in range(NUM_PROCESSES):
+            ours, theirs = context.Pipe()
 
-        processes[-1].start()
+            processes.append(context.Process(target=work, args=(theirs, folder, way, rank)))
 
-        pipes.append(ours)
+            processes[-1].start()
+
+            pipes[way].append(ours)
+
+        for pipe in pipes[way]:
+            pipe.recv()
 
     def ask(way: str, *, codes: bool = False) -> tuple[float, float, list[Any]]:
         shutil.rmtree(folder / "out", ignore_errors=True)
 
-        for pipe in pipes:
-            pipe.send(way)
+        for pipe in pipes[way]:
+            pipe.send("run")
 
-        times = [pipe.recv() for pipe in pipes]
+        times = [pipe.recv() for pipe in pipes[way]]
 
-        for pipe in pipes:
-            pipe.send("codes" if codes else "go on")
+        for pipe in pipes[way] if codes else []:
+            pipe.send("codes")
 
-        found = [pipe.recv() for pipe in pipes] if codes else []
+        found = [pipe.recv() for pipe in pipes[way]] if codes else []
 
         return sum(cpu for cpu, _ in times), max(wall for _, wall in times), found
-
-    for pipe in pipes:
-        pipe.recv()
 
     # The first round warms up, and is compared.
     codes = {way: ask(way, codes=True)[2] for way in WAYS}
 
-    # Shard k holds files 8 k to 8 k + 7, of the first process every other shard: each process has read all of them.
+    # Each of our processes has read all shards.
     wanted: list[Any] = [None] * len(lengths)
 
     for rank, part in enumerate(codes["encodec"]):
@@ -295,9 +319,10 @@ def measure_speed(folder: Path, seconds: float, num_rounds: int) -> list[Row]:
         for way in WAYS:
             rounds[way].append(ask(way)[:2])
 
-    for pipe, process in zip(pipes, processes, strict=True):
+    for pipe in (pipe for way in WAYS for pipe in pipes[way]):
         pipe.send(None)
 
+    for process in processes:
         process.join()
 
     rows = []

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from torch import Tensor
+from typing_extensions import override
 
 from codec_s2st.codecs.audio import read_audio
 from codec_s2st.codecs.codec import Codec
@@ -36,6 +38,26 @@ def tokenize(
     assert summary is not None
 
     return summary
+
+
+class GroupingCodec(LoudnessCodec):
+    """Takes the recordings of three rows at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        self.group_sizes: list[int] = []
+
+    @property
+    @override
+    def group_size(self) -> int:
+        return 3
+
+    @override
+    def _do_encode_each(self, waves: Sequence[Tensor], num_streams: int) -> list[Tensor]:
+        self.group_sizes.append(len(waves))
+
+        return super()._do_encode_each(waves, num_streams)
 
 
 @pytest.fixture
@@ -122,6 +144,37 @@ class TestShards:
         tokenization.finish()
 
         assert contents(tmp_path / "many") == contents(tmp_path / "one")
+
+    @pytest.mark.parametrize("whole_seconds", [60.0, 0.2])
+    def test_what_is_encoded_together_does_not_matter(
+        self, tmp_path: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch, whole_seconds: float
+    ) -> None:
+        """Also where an utterance amid the others is long, and one cannot be read."""
+        monkeypatch.setattr("codec_s2st.data.encode.WHOLE_SECONDS", whole_seconds)
+
+        (manifest.parent / "target-3.wav").write_bytes(b"no wav")
+
+        tokenize(manifest, tmp_path / "one", rows_per_shard=9)
+
+        codec = GroupingCodec()
+
+        tokenize(manifest, tmp_path / "groups", codec, rows_per_shard=9)
+
+        assert contents(tmp_path / "groups") == contents(tmp_path / "one")
+
+        # Of u0 to u2; of t2, which is a text, u3, which is not read, and u4; of u5, t5 and u6.
+        assert whole_seconds < 1 or codec.group_sizes == [6, 2, 4]
+
+    def test_groups_end_where_they_hold_much_audio(
+        self, tmp_path: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("codec_s2st.data.encode._GROUP_SECONDS", 0.05)
+
+        codec = GroupingCodec()
+
+        tokenize(manifest, tmp_path / "out", codec, rows_per_shard=9)
+
+        assert codec.group_sizes == [2] * 7
 
     def test_texts_need_no_codec(self, tmp_path: Path) -> None:
         rows = [ManifestRow(id=f"t{idx}", split="train", target_text="hi", target_lang="eng") for idx in range(3)]
