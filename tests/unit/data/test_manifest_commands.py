@@ -166,7 +166,7 @@ class TestFilter:
 
         assert len(expected) + sum(int(line.split()[0]) for line in lines[1:-1]) == 500
 
-        by_reason = {line.partition("left out: ")[2]: int(line.split()[0]) for line in lines[1:]}
+        by_reason = {line.partition("left out: ")[2]: int(line.split()[0]) for line in lines[1:-1]}
 
         assert by_reason["split"] == sum(row.split != "train" for row in make_rows())
 
