@@ -110,7 +110,7 @@ def test_a_run_survives_the_node_on_which_it_runs(cluster: Cluster, toy: Toy, pr
         *toy.overrides,
         "regime.num_steps=100",
         "regime.checkpoint_every_n_steps=4",
-        "regime.validate_every_n_steps=4",
+        "regime.validate_every_n_steps=50",
     ]
 
     job = submit_cpt(cluster, preset, run, overrides)
