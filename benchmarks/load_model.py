@@ -9,8 +9,7 @@ processes, all in turn, prints a table, and writes ``DIR/load_model.json``: a ro
   bytes.
 
 Where the type of the numbers is that of the file, both map the file into memory and read nothing: the clock is stopped
-both when the call returns and when every page of every parameter has been read. ``codec_s2st, read`` is the same
-without ``mmap``.
+both when the call returns and when every page of every parameter has been read.
 """
 
 from __future__ import annotations
@@ -34,18 +33,15 @@ MAX_PEAK_RATIO: Final = 1.3
 
 OURS: Final = "codec_s2st"
 
-READ: Final = "codec_s2st, read"
-
 THEIRS: Final = "transformers"
 
-LIBRARIES: Final = (OURS, READ, THEIRS)
+LIBRARIES: Final = (OURS, THEIRS)
 
 CASES: Final = (("warm", "bfloat16"), ("own", "bfloat16"), ("warm", "float32"))
 """What is loaded, and the type of the numbers in memory."""
 
 _REASONS: Final = {
-    "bfloat16": "both map the file; what is left is building modules, tables of positions, and new rows ({:.2f} times"
-    " the model)",
+    "bfloat16": "both map the file; what is left is building modules, and new rows ({:.2f} times the model)",
     "float32": "both convert into fresh memory, of which ours is {:.2f} times as large: an untied head, and new rows",
 }
 
@@ -181,7 +177,7 @@ def prepare(library: str, case: str, folder: Path, dtype: Any) -> Callable[[], A
 
         assert initial.path is not None
 
-        return hub.load_custom_model(initial.path, config, dtype=dtype, mmap=library == OURS)
+        return hub.load_custom_model(initial.path, config, dtype=dtype)
 
     def load_own() -> Any:
         card = find_model_card(str(folder / "own"))
@@ -189,7 +185,7 @@ def prepare(library: str, case: str, folder: Path, dtype: Any) -> Callable[[], A
         # It compares the hash, which was computed in the round that is not measured.
         path = loadable_path(checkpoint_of(card))
 
-        return hub.load_custom_model(path, hub.get_model_config(card), dtype=dtype, mmap=library == OURS)
+        return hub.load_custom_model(path, hub.get_model_config(card), dtype=dtype)
 
     return load_warm if case == "warm" else load_own
 
@@ -269,21 +265,18 @@ def make_rows(case: str, dtype_name: str, loads: dict[str, list[Load]]) -> list[
 
     sizes = median_of(loads[OURS], "model_bytes") / median_of(theirs, "model_bytes")
 
-    rows = []
+    ratio = median_of(loads[OURS], "peak_bytes") / median_of(loads[OURS], "model_bytes")
 
-    for library in (OURS, READ):
-        ratio = median_of(loads[library], "peak_bytes") / median_of(loads[library], "model_bytes")
-
-        rows.append(
-            Row(
-                id=f"load-peak-{name}{'' if library == OURS else '-read'}",
-                what=f"peak memory of loading 0.5B ({case}) in {dtype_name}, over the size of the built model",
-                goal=f"<= {MAX_PEAK_RATIO}",
-                measured=f"{ratio:.2f}",
-                met=ratio <= MAX_PEAK_RATIO,
-                reason="a tensor is mapped, or read into its parameter",
-            )
+    rows = [
+        Row(
+            id=f"load-peak-{name}",
+            what=f"peak memory of loading 0.5B ({case}) in {dtype_name}, over the size of the built model",
+            goal=f"<= {MAX_PEAK_RATIO}",
+            measured=f"{ratio:.2f}",
+            met=ratio <= MAX_PEAK_RATIO,
+            reason="a tensor is mapped, or read into its parameter",
         )
+    ]
 
     for kind, field, what in (
         ("call", "call_seconds", "seconds until the call returns"),
