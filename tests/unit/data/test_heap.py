@@ -20,8 +20,9 @@ def count_faults():
     begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
     for _ in range(10):
-        for size in (10_000_000, 20_000_000, 5_000_000):
-            torch.ones(size)
+        blocks = [torch.ones(7_000_000) for _ in range(5)]
+
+        del blocks
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin
 
