@@ -43,6 +43,8 @@ class PartStats:
     lang: str
     num_spoken: int
     num_written: int
+    num_unmeasured: int
+    """Recordings without a duration, which the hours leave out."""
     num_speakers: int
     hours: float
     min_seconds: float | None
@@ -83,6 +85,7 @@ def compute_stats(path: Path) -> ManifestStats:
             sides.group_by(_SPEAKER_KEYS).agg(
                 pl.col("audio").sum().alias("num_spoken"),
                 pl.col("text").sum().alias("num_written"),
+                (pl.col("audio") & pl.col("seconds").is_null()).sum().alias("num_unmeasured"),
                 (seconds.sum() / 3600).alias("hours"),
                 seconds.min().alias("min_seconds"),
                 seconds.max().alias("max_seconds"),
@@ -201,10 +204,15 @@ def format_stats(stats: ManifestStats) -> str:
 
         lines.append(
             f"{part.split:20} {part.side:8} {part.lang:5} {part.num_spoken:12,} {part.num_written:12,} "
-            f"{part.num_speakers:9,} {part.hours:11,.2f}  {seconds}"
+            f"{part.num_speakers:9,} {part.hours:11,.2f}  {seconds}".rstrip()
         )
 
     lines.append(f"{'':83}shortest / median (within {BIN_SECONDS} s) / longest")
+
+    num_unmeasured = sum(part.num_unmeasured for part in stats.parts)
+
+    if num_unmeasured:
+        lines += ["", f"{num_unmeasured:,} recordings have no duration in the manifest, and no hours here"]
 
     if stats.speakers:
         lines += ["", "who speaks most, in hours:"]

@@ -76,6 +76,7 @@ class TestStats:
 
             assert part["num_spoken"] == sum(getattr(r, f"{side}_audio") is not None for r in rows)
             assert part["num_written"] == sum(getattr(r, f"{side}_text") is not None for r in rows)
+            assert part["num_unmeasured"] == part["num_spoken"] - len(seconds)
             assert part["num_speakers"] == len({getattr(r, f"{side}_speaker") for r in rows} - {None})
 
             assert part["hours"] == pytest.approx(sum(seconds) / 3600)
@@ -119,7 +120,7 @@ class TestStats:
 
         out = capsys.readouterr().out
 
-        assert "500 rows" in out and "who speaks most, in hours:" in out and out.endswith("s.png\n")
+        assert "500 rows" in out and "who speaks most, in hours:" in out and out.count("\n10 recordings have no duration") == 1 and out.endswith("s.png\n")
 
         assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
