@@ -104,6 +104,15 @@ class TestDamage:
 
         assert steps_of(run) == before
 
+    def test_step_that_has_another_name_is_damaged(
+        self, toy: Toy, run: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        shutil.copytree(run / "checkpoints" / "step_10", run / "checkpoints" / "step_70")
+
+        assert toy.cpt(run, "checkpoints.strict=true") == 1
+
+        assert "checkpoint 70 cannot be trusted: its manifest is of step 10" in error_line(capfd)
+
     def test_run_without_any_is_not_started_anew(self, toy: Toy, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
         for step in (10, 20, 30, 40, 50, 60):
             os.truncate(model_file(run, step), 100)

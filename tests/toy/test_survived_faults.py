@@ -47,6 +47,8 @@ COVERED = {
     "damage: bits, length, files, manifest": (
         "toy/test_checkpoints.py::TestDamage::test_last_whole_checkpoint_is_chosen"
     ),
+    "damage: of a step's name": "toy/test_checkpoints.py::TestDamage::test_step_that_has_another_name_is_damaged",
+    "damage: forged manifests": "unit/checkpoints/test_folder.py::TestManifest::test_that_was_forged_is_none",
     "damage: strict": "toy/test_checkpoints.py::TestDamage::test_strict_run_ends",
     "damage: of all": "toy/test_checkpoints.py::TestDamage::test_run_without_any_is_not_started_anew",
     "damage: of what another run starts from": (

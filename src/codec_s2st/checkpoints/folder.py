@@ -172,7 +172,12 @@ class CheckpointFolder:
 
 
 def remove(folder: Path) -> None:
-    """Removes a folder that need not be there."""
+    """Removes a folder, or a file in its place; neither need be there."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+
+        return
+
     try:
         shutil.rmtree(folder)
     except FileNotFoundError:

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from codec_s2st.checkpoints.identity import RunIdentity
@@ -99,8 +99,8 @@ class Manifest:
 
             return Manifest(
                 step=int(values["step"]),
-                files={name: FileRecord(**record) for name, record in values["files"].items()},
-                run=RunIdentity(**values["run"]),
+                files=_read_files(values["files"]),
+                run=_read_run(values["run"]),
                 versions=values["versions"],
             )
         except FileNotFoundError:
@@ -136,6 +136,33 @@ class Manifest:
                 output.append(f"{name} cannot be read: {ex.strerror}")
 
         return output
+
+
+def _read_files(values: Mapping[str, Mapping[str, Any]]) -> dict[str, FileRecord]:
+    """
+    :raises ValueError: a file would lie outside of a folder of the checkpoint, or there is no file at all.
+    """
+    for name in values:
+        path = PurePosixPath(name)
+
+        if path.is_absolute() or ".." in path.parts or len(path.parts) < 2 or str(path) != name:
+            raise ValueError(f"`{name}` is no file of a checkpoint")
+
+    if not values:
+        raise ValueError("it names no files")
+
+    return {name: FileRecord(int(record["size"]), str(record["sha256"])) for name, record in values.items()}
+
+
+def _read_run(values: Mapping[str, Any]) -> RunIdentity:
+    """
+    :raises ValueError: a part of it is no mapping.
+    """
+    for key, value in values.items():
+        if not isinstance(value, Mapping):
+            raise ValueError(f"the `{key}` of its run is no mapping")
+
+    return RunIdentity(**values)
 
 
 def _hash(body: Any) -> str:

@@ -81,6 +81,8 @@ def _find_problem(
                 f"the run cannot go on with {folder.of(step)}: {'; '.join(differences)}",
                 hint="change it back, or start another run from these weights: --init RUN",
             )
+        elif manifest.step != step:
+            problems = [f"its manifest is of step {manifest.step}"]
         else:
             problems = manifest.problems(folder.of(step), files)
     except ManifestError as ex:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,31 @@ class TestManifest:
         file.write_text(change(text))
 
         with pytest.raises(ManifestError, match=r"manifest\.json"):
+            Manifest.read(folder.of(7))
+
+    @pytest.mark.parametrize(
+        ("key", "value", "words"),
+        [
+            ("files", {"../x": {"size": 1, "sha256": ""}}, r"`\.\./x` is no file of a checkpoint"),
+            ("files", {"model/../../x": {"size": 1, "sha256": ""}}, "is no file of a checkpoint"),
+            ("files", {"/etc/x": {"size": 1, "sha256": ""}}, "`/etc/x` is no file of a checkpoint"),
+            ("files", {"x": {"size": 1, "sha256": ""}}, "`x` is no file of a checkpoint"),
+            ("files", {"model/x": {"size": "many", "sha256": ""}}, "'many'"),
+            ("files", {}, "it names no files"),
+            ("run", {"config": 3}, "the `config` of its run is no mapping"),
+            ("run", {"color": {}}, "color"),
+            ("format", 2, "has the format 2"),
+        ],
+    )
+    def test_that_was_forged_is_none(self, folder: CheckpointFolder, key: str, value: object, words: str) -> None:
+        """Whoever can change it can change its hash."""
+        file = commit(folder, 7) / "manifest.json"
+
+        body = json.dumps(json.loads(json.loads(file.read_text())["body"]) | {key: value})
+
+        file.write_text(json.dumps({"sha256": hashlib.sha256(body.encode()).hexdigest(), "body": body}))
+
+        with pytest.raises(ManifestError, match=words):
             Manifest.read(folder.of(7))
 
     def test_tells_what_is_wrong_with_files(self, folder: CheckpointFolder) -> None:
@@ -148,7 +174,9 @@ class TestFolder:
 
         commit(folder, 30).rename(folder.path / "step_30.deleted.tmp")
 
-        assert folder.clean() == ["step_20.tmp", "step_30.deleted.tmp"]
+        folder.path.joinpath("step_40.tmp").write_text("no folder")
+
+        assert folder.clean() == ["step_20.tmp", "step_30.deleted.tmp", "step_40.tmp"]
 
         assert [path.name for path in folder.path.iterdir()] == ["step_10"]
 
