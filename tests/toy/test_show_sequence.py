@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from codec_s2st.cli import main
 from codec_s2st.data.alignment import AlignedSpan
 from codec_s2st.data.shards import ShardRow, Side
 from codec_s2st.data.templates import Example, find_template, render
-from codec_s2st.recipes.show_sequence.picture import ShownSequence, format_sequence, name_ids
+from codec_s2st.recipes.show_sequence.picture import ShownSequence, draw_sequences, format_sequence, name_ids
 from codec_s2st.recipes.show_sequence.recipe import describe
 from codec_s2st.tokens.delay import parse_pattern
 from codec_s2st.tokens.sequence import Modality, SequenceBuilder
@@ -70,6 +71,19 @@ class TestFormatSequence:
 
     def test_one_line_is_not_replaced_by_another(self) -> None:
         assert len(show(7)) == 14 and "…" not in "".join(show(7))
+
+
+def test_a_row_with_letters_that_the_font_lacks_is_drawn_without_a_warning(tmp_path: Path) -> None:
+    builder = SequenceBuilder(VOCABULARY, parse_pattern("parallel", 2))
+
+    sequence = builder.build([random_segment(builder, Modality.TEXT, 2, seed=1, in_loss=True)])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+
+        draw_sequences([ShownSequence("row '日本'", sequence, [])], VOCABULARY, tmp_path / "s.png")
+
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
 ROW = ShardRow(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,5 +150,8 @@ def draw_sequences(shown: Sequence[ShownSequence], vocabulary: Vocabulary, path:
 
     path.parent.mkdir(parents=True, exist_ok=True)
 
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        # Its font lacks letters of some rows' ids, which are boxes then; the text above has them.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+")
+
         figure.savefig(temporary, dpi=120, format=path.suffix.removeprefix("."))
