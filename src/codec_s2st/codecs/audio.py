@@ -73,13 +73,7 @@ def write_audio(path: str | Path, wave: Tensor, sample_rate: int) -> None:
 
     check_output_path(path)
 
-    if wave.dim() != 2 or wave.size(0) != 1:
-        raise ValueError(f"`wave` must be of shape [1, N], but is {list(wave.shape)} instead.")
-
-    if not bool(wave.isfinite().all()):
-        raise ValueError("`wave` must be finite, but holds NaN or infinity.")
-
-    content = _encode_file(wave.detach().clamp(-1.0, 1.0).squeeze(0).cpu(), sample_rate, path.suffix.lower())
+    content = encode_audio(wave, sample_rate, path.suffix.lower())
 
     # Not `tempfile`: its files are private to the user.
     temporary = path.with_name(f".{path.name}.{token_hex(4)}.part")
@@ -125,8 +119,22 @@ def check_parent(path: Path) -> None:
         raise UserInputError(f"'{path}' cannot be written: no permission to write into '{path.parent}'")
 
 
-def _encode_file(wave: Tensor, sample_rate: int, suffix: str) -> bytes:
+def encode_audio(wave: Tensor, sample_rate: int, suffix: str) -> bytes:
+    """Returns what a file of 16-bit wav or flac, or of ogg (Vorbis), would hold.
+
+    :param wave: What is outside [-1, 1] is clipped. *Shape:* [1, N], float.
+    :param suffix: Such as ``.flac``.
+    :raises ValueError: ``wave`` has another shape, or is not finite.
+    """
     import soundfile
+
+    if wave.dim() != 2 or wave.size(0) != 1:
+        raise ValueError(f"`wave` must be of shape [1, N], but is {list(wave.shape)} instead.")
+
+    if not bool(wave.isfinite().all()):
+        raise ValueError("`wave` must be finite, but holds NaN or infinity.")
+
+    wave = wave.detach().clamp(-1.0, 1.0).squeeze(0).cpu()
 
     file_format, subtype = _FORMATS[suffix]
 

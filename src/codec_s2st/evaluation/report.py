@@ -149,24 +149,25 @@ class Report:
 
     def to_text(self) -> str:
         """Returns what is printed: a title, the table, and lines about speed and omissions."""
-        return "\n".join([self._title(), "", plain(self.table()), "", *self._remarks()])
+        return "\n".join([self.title(), "", plain(self.table()), "", *self.remarks()])
 
     def to_markdown(self) -> str:
-        remarks = [f"- {remark}" for remark in self._remarks()]
+        remarks = [f"- {remark}" for remark in (*self.remarks(), *self.details())]
 
+        return "\n".join([f"# {self.title()}", "", markdown(self.table()), "", *remarks, ""])
+
+    def details(self) -> list[str]:
+        """Returns what is needed to find the scores again, and what is missing, a line each."""
         transcribers = {record.transcriber: None for record in self.scores if record.transcriber is not None}
 
-        remarks += [f"- listener: {transcriber}" for transcriber in transcribers]
+        signatures = {f"{record.metric}: {record.signature}": None for record in self.scores}
 
-        signatures = {f"`{record.metric}`: `{record.signature}`": None for record in self.scores}
-
-        remarks += [f"- {signature}" for signature in signatures]
-
-        remarks += [f"- {quality}: not measured: {reason}" for quality, reason in self.not_measured.items()]
-
-        remarks += [f"- left out: `{item.id}`: {item.reason}" for item in self.left_out]
-
-        return "\n".join([f"# {self._title()}", "", markdown(self.table()), "", *remarks, ""])
+        return [
+            *(f"listener: {transcriber}" for transcriber in transcribers),
+            *signatures,
+            *(f"{quality}: not measured: {reason}" for quality, reason in self.not_measured.items()),
+            *(f"left out: {item.id}: {item.reason}" for item in self.left_out),
+        ]
 
     def table(self) -> list[list[str]]:
         """Returns the cells, the head first: a row a system and listener, a column a metric."""
@@ -200,12 +201,13 @@ class Report:
 
         return rows
 
-    def _title(self) -> str:
+    def title(self) -> str:
         model = f"{self.model.name} ({self.model.weights_hash[:12]})"
 
         return f"{self.task} of {model} on {self.manifest}" + ("" if self.split is None else f", split {self.split}")
 
-    def _remarks(self) -> list[str]:
+    def remarks(self) -> list[str]:
+        """Returns what has to be known of the table, a line each."""
         factor = self.speed.real_time_factor
 
         rate = "not measured" if factor is None else f"{factor:.2f}"

@@ -83,10 +83,10 @@ MARKDOWN = """\
 - not measured: no target_audio
 - 1 left out, the first: 'c': source_audio: audio file 'c.wav' does not exist
 - listener: open (ears 1.0)
-- `asr-bleu`: `tok:13a`
-- `asr-wer`: `jiwer:4`
+- asr-bleu: tok:13a
+- asr-wer: jiwer:4
 - speech quality: not measured: there is no predictor
-- left out: `c`: source_audio: audio file 'c.wav' does not exist
+- left out: c: source_audio: audio file 'c.wav' does not exist
 """
 
 

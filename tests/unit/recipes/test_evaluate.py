@@ -126,6 +126,16 @@ class TestS2ST:
         assert value_of(report, "model", "asr-bleu", "constrained") < 30
         assert value_of(report, "chance", "asr-bleu", None) < 30
 
+    def test_page_has_three_recordings_of_each_item(self, s2st_run: Path) -> None:
+        page = s2st_run.joinpath("report.html").read_text()
+
+        for name in ("source", "model", "reference"):
+            assert page.count(f"<figcaption>{name}</figcaption>") == 3
+
+        assert page.count('src="data:audio/flac;base64,') == 9
+
+        assert f"{read_report(s2st_run)['task']} of codec_s2st_tiny_test_lm" in page
+
     def test_chains_are_scored_by_what_they_say(self, corpus: Path, model: Path, tmp_path: Path) -> None:
         options = ["task=s2st_chain", "max_items=1", "transcriber=constrained"]
 
@@ -146,8 +156,8 @@ class TestS2ST:
         assert report["model"] == {"name": "codec_s2st_tiny_test_lm", "weights_hash": weights_hash}
         assert report["manifest_hash"] == sha256_of_file(corpus)
 
-        # Two listeners, three systems, three metrics; and chance.
-        assert len(report["scores"]) == 2 * 3 * 3 + 3
+        # Two listeners, three systems, four metrics; and chance.
+        assert len(report["scores"]) == 2 * 3 * 4 + 4
 
         for record in report["scores"]:
             assert record["signature"].startswith("jiwer:" if record["metric"] == "asr-wer" else "nrefs:1|")

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from codec_s2st import __version__
 from codec_s2st.data.files import folder_lock, write_error
+from codec_s2st.data.manifest import resolve_audio
 from codec_s2st.data.templates import find_template
 from codec_s2st.errors import UserInputError
 from codec_s2st.evaluation.report import Identity, LeftOut, Report, Speed, write_report
@@ -25,6 +26,7 @@ from codec_s2st.model_cards import find_model_card, hash_model, own_tasks_of
 from codec_s2st.recipes.evaluate.config import EvaluateConfig
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, rank_file, read_items, write_items
 from codec_s2st.recipes.evaluate.listeners import LISTENERS, check_languages, parse_listeners
+from codec_s2st.recipes.evaluate.page import write_page
 from codec_s2st.recipes.evaluate.rows import Selection, select_rows
 from codec_s2st.recipes.evaluate.scoring import UNMEASURED, score_items
 from codec_s2st.recipes.evaluate.work import EvaluationWorker
@@ -217,9 +219,32 @@ class EvaluateTask(Task):
 
         write_report(report, self._out)
 
+        write_page(
+            report,
+            done,
+            self._out,
+            recordings=self._recordings,
+            sample_rate=self._translator.codec.spec.sample_rate,
+        )
+
         print(report.to_text(), flush=True)
 
-        log.info("The report is {}.", self._out / "report.json")
+        log.info("The report is {}, to look at and listen to.", self._out / "report.html")
+
+    def _recordings(self, item: EvaluatedItem) -> dict[str, Path | str]:
+        row = next(row for row in self._selection.rows if row.id == item.id)
+
+        def of_manifest(audio: str | None) -> Path | str | None:
+            return None if audio is None else resolve_audio(self._selection.manifest, audio)
+
+        found = {
+            "source": of_manifest(row.source_audio),
+            "model": None if item.output is None else self._out / item.output,
+            # What is written is not compared with speech.
+            "reference": of_manifest(row.target_audio) if self._selection.kind == "s2st" else None,
+        }
+
+        return {name: path for name, path in found.items() if path is not None}
 
     def _make_report(self, items: list[EvaluatedItem], done: list[EvaluatedItem], left_out: list[LeftOut]) -> Report:
         config = self._config
