@@ -37,12 +37,12 @@ THEIRS: Final = "transformers"
 
 LIBRARIES: Final = (OURS, THEIRS)
 
-CASES: Final = (("warm", "bfloat16"), ("own", "bfloat16"), ("warm", "float32"))
+CASES: Final = (("warm", "bfloat16"), ("own", "bfloat16"), ("warm", "float32"), ("own", "float32"))
 """What is loaded, and the type of the numbers in memory."""
 
 _REASONS: Final = {
     "bfloat16": "both map the file; what is left is building modules, and new rows ({:.2f} times the model)",
-    "float32": "both convert into fresh memory, of which ours is {:.2f} times as large: an untied head, and new rows",
+    "float32": "both convert into fresh memory, of which ours is {:.2f} times as large",
 }
 
 FORK: Final = get_context("fork")
