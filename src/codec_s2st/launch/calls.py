@@ -20,6 +20,9 @@ from codec_s2st.redaction import Secrets
 
 RECIPES: Final = (*OPTIONS, "translate")
 
+SHARING_RECIPES: Final = ("tokenize",)
+"""Those of which the elements of an array each do a part."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
@@ -91,6 +94,17 @@ def recipe_call(argv: Sequence[str]) -> Call:
     arguments = [*arguments[:idx], *arguments[idx + 1 :]]
 
     return Call(name=name, arguments=tuple(arguments), out=out.absolute())
+
+
+def refuse_array(call: Call, array: int | None) -> None:
+    """
+    :raises UserInputError: a recipe would do the same work, in the same folder, in each element of an array.
+    """
+    if array is not None and call.out is not None and call.name not in SHARING_RECIPES:
+        raise UserInputError(
+            f"{call.name} cannot be an array of {array} jobs: they would not share its work",
+            hint=f"only {', '.join(SHARING_RECIPES)} can",
+        )
 
 
 def resolve_config(call: Call) -> str:

@@ -93,7 +93,7 @@ def _launch(preset_name: str | None, array: int | None, dry_run: bool, argv: Seq
     if array is not None and array < 1:
         raise UserInputError(f"--array is {array}, but must be at least 1")
 
-    from codec_s2st.launch.calls import recipe_call, resolve_config
+    from codec_s2st.launch.calls import recipe_call, refuse_array, resolve_config
     from codec_s2st.launch.record import launches_dir
     from codec_s2st.launch.start import Launch, describe, start
 
@@ -101,13 +101,17 @@ def _launch(preset_name: str | None, array: int | None, dry_run: bool, argv: Seq
 
     assert call.out is not None
 
+    # An array of one is none.
+    array = None if array == 1 else array
+
+    refuse_array(call, array)
+
     launch = Launch(
         name=f"{call.name}-{call.out.name}",
         call=call,
         preset=preset,
         parent=launches_dir(call.out),
-        # An array of one is none.
-        array=None if array == 1 else array,
+        array=array,
     )
 
     if dry_run:

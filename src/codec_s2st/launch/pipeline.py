@@ -13,7 +13,7 @@ from string import Template
 from typing import Final
 
 from codec_s2st.errors import UserInputError, unknown_name
-from codec_s2st.launch.calls import RECIPES, Call, recipe_call
+from codec_s2st.launch.calls import RECIPES, Call, recipe_call, refuse_array
 from codec_s2st.launch.fields import Fields, read_yaml
 from codec_s2st.launch.preset import KEYS, SLURM, LaunchPreset, load_preset, read_preset
 from codec_s2st.share import slurm_dir
@@ -122,6 +122,8 @@ def _read_step(
 
     if array == 1:
         array = None
+
+    refuse_array(call, array)
 
     needs = values.texts("needs")
 

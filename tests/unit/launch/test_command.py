@@ -82,6 +82,7 @@ class TestMain:
             (["--prest", "1x8", "--", "cpt", "out"], "did you mean --preset?"),
             (["--array", "0", "--", "cpt", "out"], "--array is 0, but must be at least 1"),
             (["--array", "x", "--", "cpt", "out"], "invalid int value"),
+            (["--array", "2", "--", "cpt", "out"], "cpt cannot be an array of 2 jobs"),
         ],
     )
     def test_a_mistake_is_one_line(self, argv: list[str], message: str) -> None:

@@ -113,6 +113,7 @@ class TestLoadPipeline:
                 "unknown key 'steps.a.need': did you mean 'steps.a.needs'",
             ),
             ({"steps": {"a": {"run": "ls", "needs": ["b"]}}}, "unknown step 'b'"),
+            ({"steps": {"a": {"run": "cpt out", "array": 3}}}, "cpt cannot be an array of 3 jobs"),
             ({"steps": {"a": {"run": "ls", "array": 0}}}, "steps.a.array must be a whole number from 1, but is 0"),
             ({"steps": {"a": {}}}, "steps.a.run must be a command of codec-s2st other than launch"),
             ({"steps": {"a": {"run": "launch x"}}}, "steps.a.run must be a command of codec-s2st other than launch"),
