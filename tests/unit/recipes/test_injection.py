@@ -106,6 +106,8 @@ def test_what_does_not_fit_is_named(override: str, key: str) -> None:
     [
         ("guards.max_skipped_steps=-1", "`max_skipped_steps` must be at least 0"),
         ("guards.spike_deviations=0", "`spike_deviations` must be positive"),
+        ("guards.spike_deviations=.nan", "`spike_deviations` must be positive"),
+        ("guards.hang_timeout=.nan", "`hang_timeout` must be positive"),
         ("guards.max_idle_starts=0", "`max_idle_starts` must be at least 1"),
         ("guards.hang_timeout=-3", "`hang_timeout` must be positive"),
     ],

@@ -37,13 +37,13 @@ class GuardsSection(Validatable):
         if self.max_skipped_steps < 0:
             result.add_error("`max_skipped_steps` must be at least 0.")
 
-        if self.spike_deviations is not None and self.spike_deviations <= 0:
+        if self.spike_deviations is not None and not self.spike_deviations > 0:
             result.add_error("`spike_deviations` must be positive.")
 
         if self.max_idle_starts < 1:
             result.add_error("`max_idle_starts` must be at least 1.")
 
-        if self.hang_timeout is not None and self.hang_timeout <= 0:
+        if self.hang_timeout is not None and not self.hang_timeout > 0:
             result.add_error("`hang_timeout` must be positive.")
 
         return result
