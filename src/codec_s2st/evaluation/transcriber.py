@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -16,5 +17,15 @@ class Transcriber(Protocol):
     def name(self) -> str:
         """What reports call it: a word and, behind a blank, what is needed to do the same again, such as a version."""
 
-    def transcribe(self, wave: NDArray[np.float32], sample_rate: int) -> str:
-        """Returns the words in ``wave`` [N], float32 in [-1, 1]; empty if none are heard."""
+    def check_languages(self, languages: Iterable[str]) -> None:
+        """
+        :param languages: ISO 639-3 codes.
+
+        :raises UserInputError: one of them is not understood.
+        """
+
+    def transcribe(self, wave: NDArray[np.float32], sample_rate: int, language: str | None) -> str:
+        """Returns the words in ``wave`` [N], float32 in [-1, 1]; empty if none are heard.
+
+        :param language: Its ISO 639-3 code; ``None`` if it is not known.
+        """

@@ -131,3 +131,4 @@ def test_items_survive_their_file(tmp_path: Path) -> None:
 
 def test_listeners_are_named_with_commas() -> None:
     assert parse_listeners("constrained, open,open") == ["constrained", "open"]
+    assert parse_listeners("whisper:a/b,open") == ["whisper:a/b", "open"]

@@ -32,7 +32,7 @@ class EvaluateConfig(Validatable):
     """Score only so many, the first ones; all if ``None``."""
 
     transcriber: str = "open,constrained"
-    """Who listens to speech: ``open`` or ``constrained``, or several with commas between them."""
+    """Who listens to speech: ``open``, ``constrained`` or ``whisper:FOLDER``, or several with commas between them."""
 
     generation: GenerationOptions = field(default_factory=GenerationOptions)
     """How tokens are chosen; the most likely ones by default."""

@@ -1,18 +1,22 @@
-"""The listeners that can be named in a configuration: those of the demo world. Legend: N sample."""
+"""The listeners that can be named in a configuration. Legend: N sample."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, final
 
 from codec_s2st.errors import UserInputError, unknown_name
 from codec_s2st.evaluation.transcriber import Transcriber
+from codec_s2st.evaluation.whisper import WhisperTranscriber
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
+
+WHISPER: Final = "whisper:"
+"""Before a folder of transformers' or a repository of Hugging Face's."""
 
 
 @final
@@ -24,7 +28,16 @@ class _DemoListener:
 
         self._transcribe = transcribe
 
-    def transcribe(self, wave: NDArray[np.float32], sample_rate: int) -> str:
+    def check_languages(self, languages: Iterable[str]) -> None:
+        for language in languages:
+            if language != "eng":
+                raise UserInputError(
+                    f"transcriber '{self.name.partition(' ')[0]}' understands eng, but the manifest's target language "
+                    f"is {language}",
+                    hint=f"transcriber={WHISPER}FOLDER",
+                )
+
+    def transcribe(self, wave: NDArray[np.float32], sample_rate: int, language: str | None) -> str:
         return self._transcribe(wave, sample_rate)
 
 
@@ -40,18 +53,11 @@ def _constrained_listener() -> Transcriber:
     return _DemoListener("constrained", ConstrainedListener().transcribe)
 
 
-@dataclass(frozen=True)
-class ListenerEntry:
-    language: str
-    """The language that it understands."""
-
-    make: Callable[[], Transcriber]
-
-
-LISTENERS: Final = {
-    "open": ListenerEntry("eng", _open_listener),
-    "constrained": ListenerEntry("eng", _constrained_listener),
+LISTENERS: Final[dict[str, Callable[[], Transcriber]]] = {
+    "open": _open_listener,
+    "constrained": _constrained_listener,
 }
+"""Those that need nothing but their name."""
 
 
 def parse_listeners(names: str) -> list[str]:
@@ -61,24 +67,33 @@ def parse_listeners(names: str) -> list[str]:
     """
     found = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
 
+    known = [*LISTENERS, f"{WHISPER}FOLDER"]
+
     if not found:
-        raise UserInputError("`transcriber` names no listener", hint=f"known: {', '.join(LISTENERS)}")
+        raise UserInputError("`transcriber` names no listener", hint=f"known: {', '.join(known)}")
 
     for name in found:
-        if name not in LISTENERS:
-            raise unknown_name("transcriber", name, LISTENERS)
+        if name not in LISTENERS and not (name.startswith(WHISPER) and name != WHISPER):
+            raise unknown_name("transcriber", name, known)
 
     return found
 
 
-def check_languages(names: Iterable[str], languages: Iterable[str | None]) -> None:
+def make_listeners(names: Sequence[str], languages: Iterable[str | None], *, device: torch.device) -> list[Transcriber]:
+    """Returns the listeners of these names.
+
+    :param languages: Those that they will hear, as ISO 639-3 codes.
+
+    :raises UserInputError: one cannot be loaded, or does not understand one of ``languages``.
     """
-    :raises UserInputError: a listener does not understand one of ``languages``.
-    """
-    for name in names:
-        for language in languages:
-            if language is not None and language != LISTENERS[name].language:
-                raise UserInputError(
-                    f"transcriber '{name}' understands {LISTENERS[name].language}, "
-                    f"but the manifest's target language is {language}"
-                )
+    listeners = [
+        LISTENERS[name]() if name in LISTENERS else WhisperTranscriber(name.removeprefix(WHISPER), device=device)
+        for name in names
+    ]
+
+    known = sorted({language for language in languages if language is not None})
+
+    for listener in listeners:
+        listener.check_languages(known)
+
+    return listeners

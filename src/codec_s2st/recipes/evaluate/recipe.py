@@ -22,10 +22,11 @@ from codec_s2st.data.manifest import resolve_audio
 from codec_s2st.data.templates import find_template
 from codec_s2st.errors import UserInputError
 from codec_s2st.evaluation.report import Identity, LeftOut, Report, Speed, write_report
+from codec_s2st.evaluation.transcriber import Transcriber
 from codec_s2st.model_cards import find_model_card, hash_model, own_tasks_of
 from codec_s2st.recipes.evaluate.config import EvaluateConfig
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, rank_file, read_items, write_items
-from codec_s2st.recipes.evaluate.listeners import LISTENERS, check_languages, parse_listeners
+from codec_s2st.recipes.evaluate.listeners import make_listeners, parse_listeners
 from codec_s2st.recipes.evaluate.page import write_page
 from codec_s2st.recipes.evaluate.rows import Selection, select_rows
 from codec_s2st.recipes.evaluate.scoring import UNMEASURED, score_items
@@ -54,12 +55,14 @@ class EvaluateRecipe(Recipe):
 
         selection = select_rows(config.manifest, template=template, split=config.split, max_items=config.max_items)
 
-        if selection.kind == "s2st":
-            check_languages(names, {row.target_lang for row in selection.rows})
-        else:
-            names = []
-
         gang = context.gangs.root
+
+        # First, since they may not understand what they are to hear.
+        listeners = make_listeners(
+            names if selection.kind == "s2st" else [],
+            {row.target_lang for row in selection.rows},
+            device=gang.device,
+        )
 
         translator = SpeechTranslator.from_card(
             config.model_card, device=gang.device, options=config.generation, seed=config.seed
@@ -78,7 +81,7 @@ class EvaluateRecipe(Recipe):
             translator,
             Identity(translator.name, hash_model(card)),
             selection,
-            names,
+            listeners,
             context.output_dir,
             gang,
             context.progress_reporter,
@@ -100,7 +103,7 @@ class EvaluateTask(Task):
         translator: SpeechTranslator,
         model: Identity,
         selection: Selection,
-        listeners: list[str],
+        listeners: list[Transcriber],
         out: Path,
         gang: Gang,
         progress_reporter: ProgressReporter,
@@ -112,7 +115,7 @@ class EvaluateTask(Task):
         self._out = out
         self._gang = gang
         self._progress_reporter = progress_reporter
-        self._transcribers = [LISTENERS[name].make() for name in listeners]
+        self._transcribers = listeners
 
         self._step_nr = 0
         self._stop_requested = False

@@ -115,11 +115,11 @@ class EvaluationWorker:
             else:
                 path = None
 
-            hypotheses += self._listen(MODEL, wave, output.sample_rate)
+            hypotheses += self._listen(MODEL, wave, output.sample_rate, row)
 
             if row.target_audio is not None:
                 try:
-                    hypotheses += self._listen_to_reference(row.target_audio)
+                    hypotheses += self._listen_to_reference(row, row.target_audio)
                 except UserInputError as ex:
                     problems.append(f"target_audio: {ex.message}")
 
@@ -135,7 +135,7 @@ class EvaluationWorker:
         )
 
     @torch.inference_mode()
-    def _listen_to_reference(self, audio: str) -> list[Hypothesis]:
+    def _listen_to_reference(self, row: ManifestRow, audio: str) -> list[Hypothesis]:
         speech = self._read(audio)
 
         codec = self._translator.codec
@@ -146,15 +146,17 @@ class EvaluationWorker:
         decoded = codec.decode(codes)[0, 0].clamp(-1.0, 1.0).cpu()
 
         return [
-            *self._listen(REFERENCE_AUDIO, speech.wave, speech.sample_rate),
-            *self._listen(CODEC_TOPLINE, decoded, codec.spec.sample_rate),
+            *self._listen(REFERENCE_AUDIO, speech.wave, speech.sample_rate, row),
+            *self._listen(CODEC_TOPLINE, decoded, codec.spec.sample_rate, row),
         ]
 
-    def _listen(self, system: str, wave: Tensor, sample_rate: int) -> list[Hypothesis]:
+    def _listen(self, system: str, wave: Tensor, sample_rate: int, row: ManifestRow) -> list[Hypothesis]:
         """Returns what each listener hears in ``wave`` [N]."""
+        samples = wave.float().numpy()
+
         return [
-            Hypothesis(system, transcriber.name, transcriber.transcribe(wave.float().numpy(), sample_rate))
-            for transcriber in self._transcribers
+            Hypothesis(system, listener.name, listener.transcribe(samples, sample_rate, row.target_lang))
+            for listener in self._transcribers
         ]
 
     def _read(self, audio: str | None) -> SpeechInput:
