@@ -35,7 +35,7 @@ class MixtureEntry:
     """What is scored: ``all`` segments, or the ``target`` alone; by default as the recipe has it."""
 
     corpus: str | None = None
-    """The name of the folder of shards that is read; by default all are."""
+    """The name of the folder of shards that is read, ``cvss/shards`` where two are ``shards``; by default all are."""
 
     max_examples: int | None = None
     """If given, only so many rows are read, chosen at random and the same in each run."""

@@ -104,7 +104,9 @@ def open_index(folders: Mapping[Path, Sequence[Path]], *, verify: bool, skip_dam
     :raises UserInputError: a shard is missing or no shard, or those of a folder are of several manifests.
     :raises DamagedFileError: a shard is damaged; file, row group and utterance are named.
     """
-    names = [(path, _corpus_of(folder)) for folder, paths in folders.items() for path in paths]
+    corpora = name_corpora(folders)
+
+    names = [(path, corpora[folder]) for folder, paths in folders.items() for path in paths]
 
     with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="open-shards") as pool:
         futures = [pool.submit(_open, path, corpus, verify, skip_damaged) for path, corpus in names]
@@ -142,10 +144,24 @@ def check_one_manifest(folder: Path, manifests: Set[object]) -> None:
         )
 
 
-def _corpus_of(folder: Path) -> str:
-    folder = folder.resolve()
+def name_corpora(folders: Iterable[Path]) -> dict[Path, str]:
+    """Returns the name of the corpus that lies in each: the folder's, or ``cvss/shards`` where another is ``shards``,
+    too. A shard belongs to the corpus of its folder."""
+    homes = {folder: path if (path := folder.resolve()).is_dir() else path.parent for folder in folders}
 
-    return folder.name if folder.is_dir() else folder.parent.name
+    output: dict[Path, str] = {}
+
+    for folder, home in homes.items():
+        others = set(homes.values()) - {home}
+
+        depth = 1
+
+        while any(other.parts[-depth:] == home.parts[-depth:] for other in others):
+            depth += 1
+
+        output[folder] = "/".join(home.parts[-depth:])
+
+    return output
 
 
 def _open(path: Path, corpus: str, verify: bool, skip_damaged: bool) -> _Opened:

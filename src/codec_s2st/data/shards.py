@@ -184,7 +184,7 @@ class ShardSet:
 
     @property
     def corpora(self) -> list[str]:
-        """The names of the folders that the shards lie in."""
+        """The names of the folders that the shards lie in, which differ."""
         return list(dict.fromkeys(file.corpus for file in self._index.files))
 
     def is_of_corpus(self, name: str) -> NDArray[np.bool_]:

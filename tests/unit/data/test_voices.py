@@ -109,11 +109,19 @@ class TestOtherUtterance:
     def test_equal_names_in_two_corpora_are_two_speakers(self, tmp_path: Path) -> None:
         rows = make_rows()[:2]
 
-        both = ShardSet.open([write_toy_shards(tmp_path / name, rows) for name in ("a", "b")], codec=None)
+        for names in (("a", "b"), ("a/shards", "b/shards")):
+            both = ShardSet.open([write_toy_shards(tmp_path / name, rows) for name in names], codec=None)
 
-        assert both.speakers("source").tolist() == [0, 1, 2, 3]
+            assert both.corpora == list(names)
 
-        assert not voices(both).serves.any()
+            assert both.speakers("source").tolist() == [0, 1, 2, 3]
+
+            assert not voices(both).serves.any()
+
+    def test_shards_of_one_folder_are_of_one_corpus(self, tmp_path: Path) -> None:
+        folder = write_toy_shards(tmp_path / "a", make_rows()[:2])
+
+        assert ShardSet.open(sorted(folder.glob("*.parquet")), codec=None).corpora == ["a"]
 
     def test_the_first_code_books_are_those_of_the_shards(self, shards: ShardSet) -> None:
         assert voices(shards.first(1)).of(0, "u0", shards.first(1).row).shape == (NUM_FRAMES, 1)

@@ -6,16 +6,23 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from codec_s2st.cli import main
+from codec_s2st.data.dataset import DataSection
 from codec_s2st.data.manifest import iter_rows, read_manifest
+from codec_s2st.data.mixture import MixtureEntry
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "your-corpus.md"
+
+
+GUIDE_MIXTURE = GUIDE.read_text().partition("key of an entry")[2]
 
 
 def code_blocks(language: str) -> list[str]:
@@ -49,6 +56,21 @@ def test_example_makes_a_manifest(tmp_path: Path) -> None:
     assert (rows[1].target_audio, rows[1].target_seconds) == ("wavs/0002.eng.wav", 0.5)
 
     assert (rows[3].split, rows[3].target_audio, rows[3].target_seconds) == ("train", None, None)
+
+
+def test_mixture_is_one() -> None:
+    (example,) = code_blocks("yaml")
+
+    values = yaml.safe_load(example)["data"]
+
+    entries = [MixtureEntry(**entry) for entry in values.pop("mixture")]
+
+    assert not DataSection(mixture=entries, **values).validate().has_error()
+
+    # Every key of an entry is explained.
+    explained = re.findall(r"^\| `(\w+)` \|", GUIDE_MIXTURE, re.MULTILINE)
+
+    assert {field.name for field in fields(MixtureEntry)} == set(explained)
 
 
 def test_command_makes_the_same_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
