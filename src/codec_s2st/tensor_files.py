@@ -5,8 +5,9 @@ safetensors' own reader maps whole files, where all that was read counts as used
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -110,22 +111,30 @@ class StoredTensor(LazyTensor):
         if num_rows is not None and num_rows != self.shape[0]:
             return self._map_alone(num_rows)
 
-        try:
-            memory = self.mapped_file.take(self.offset, self.num_bytes)
-        except EOFError:
-            raise self._cut_short() from None
+        memory = self._try_to_map(lambda: self.mapped_file.take(self.offset, self.num_bytes))
 
         return self._map_alone() if memory is None else memory.view(self.dtype).view(self.shape)
 
-    def _map_alone(self, num_rows: int | None = None) -> Tensor:
+    def _map_alone(self, num_rows: int | None = None) -> Tensor | None:
         shape = self.shape if num_rows is None else (num_rows, *self.shape[1:])
 
         room = prod(shape) * self.dtype.itemsize - self.num_bytes
 
+        memory = self._try_to_map(lambda: map_file(self.file, self.offset, self.num_bytes, room=room))
+
+        return None if memory is None else memory.view(self.dtype).view(shape)
+
+    def _try_to_map(self, function: Callable[[], Tensor | None]) -> Tensor | None:
         try:
-            return map_file(self.file, self.offset, self.num_bytes, room=room).view(self.dtype).view(shape)
+            return function()
         except EOFError:
             raise self._cut_short() from None
+        except OSError as ex:
+            # Some file systems of a network cannot map files: those are read.
+            if ex.errno != errno.ENODEV:
+                raise
+
+            return None
 
     def _cut_short(self) -> UserInputError:
         return UserInputError(f"{self.file} ends before its tensors do", hint="fetch it again")

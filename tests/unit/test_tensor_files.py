@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,28 @@ class TestReading:
             torch.set_num_threads(before)
 
         assert torch.equal(output, tensor.float())
+
+    @pytest.mark.parametrize(("number", "is_read"), [(errno.ENODEV, True), (errno.EACCES, False)])
+    def test_what_cannot_be_mapped_is_read(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_read: bool
+    ) -> None:
+        def refuse(*args: object, **kwargs: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr("mmap.mmap", refuse)
+
+        stored, output = read_header(file)["f32"], torch.zeros(3, 4, dtype=torch.float64)
+
+        if is_read:
+            assert stored.map() is None and stored.map(num_rows=7) is None
+
+            stored.read_into(output)
+
+            assert torch.equal(output, TENSORS["f32"].double())
+        else:
+            for action in (stored.map, lambda: stored.map(num_rows=7), lambda: stored.read_into(output)):
+                with pytest.raises(PermissionError):
+                    action()
 
     def test_tensor_at_an_odd_place_is_not_mapped(self, tmp_path: Path) -> None:
         file = tmp_path / "model.safetensors"
