@@ -54,7 +54,8 @@ def _read_headers(path: Path) -> dict[str, StoredTensor]:
 
 @final
 class LazyCheckpointLoader(ModelCheckpointLoader):
-    """Hands out the tensors of safetensors files unread: each is read when it is copied into its parameter.
+    """Hands out the tensors of safetensors files unread, where fairseq2 loads them: each is read when it is copied
+    into its parameter.
 
     With ``mmap``, parameters whose type is that of the file are the mapped file.
     """
