@@ -55,6 +55,7 @@ bench: setup
 	$(BIN)/python benchmarks/data.py
 	$(BIN)/python benchmarks/tokenization.py
 	$(BIN)/python benchmarks/load_model.py $(ARGS)
+	$(BIN)/python benchmarks/checkpoint.py
 
 # Names and versions only: where packages come from is for each machine to say.
 lock: setup
