@@ -72,7 +72,10 @@ def find_parts(path: Path) -> list[list[Path]]:
         file = checkpoint / name
 
         if not file.is_file() or sha256_of_file(file) != record.sha256:
-            raise CodecS2STError(f"{file} does not hold what was written", hint="choose another checkpoint: --step N")
+            raise CodecS2STError(
+                f"{file} does not hold what was written",
+                hint=f"rename {checkpoint}, and the checkpoint before it is the last one",
+            )
 
     output: list[list[Path]] = []
 

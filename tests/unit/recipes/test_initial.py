@@ -128,6 +128,14 @@ class TestRefused:
         with pytest.raises(UserInputError, match=message):
             find(init)
 
+    def test_run_without_checkpoints(self, tmp_path: Path) -> None:
+        tmp_path.joinpath("config.yaml").write_text("init: null\n")
+
+        tmp_path.joinpath("logs").mkdir()
+
+        with pytest.raises(UserInputError, match=r"has no checkpoints to start from"):
+            find(str(tmp_path))
+
     def test_folder_of_nothing_known(self, tmp_path: Path) -> None:
         with pytest.raises(UserInputError, match=r"is neither a run .* nor a published model .* nor a Hugging Face"):
             find(str(tmp_path))

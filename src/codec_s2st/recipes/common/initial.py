@@ -84,6 +84,9 @@ def find_initial_model(init: str | None, section: ModelSection) -> InitialModel:
         if path.joinpath("checkpoints", "model.yaml").is_file():
             return _from_run(path)
 
+        if path.joinpath("config.yaml").is_file() and path.joinpath("logs").is_dir():
+            raise UserInputError(f"run '{init}' has no checkpoints to start from")
+
         if any(file.suffix in (".yaml", ".yml") for file in path.iterdir()):
             return _from_published(path)
 
