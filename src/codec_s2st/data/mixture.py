@@ -102,10 +102,15 @@ class TaskSource:
         if template.voice is not None:
             voices = Voices(shards, template.voice, side_of(template.voice.side), fits, seed)
 
+        advice = f"their splits are {', '.join(shards.splits)}"
+
         for slot in template.slots:
             side = side_of(slot.side)
 
             for need in slot.needs:
+                if fits.any():
+                    advice = f"{fits.sum()} rows come near, but none of them has {side} {need.value}"
+
                 match need:
                     case Need.TEXT:
                         fits &= shards.has_text(side)
@@ -128,7 +133,7 @@ class TaskSource:
 
             raise UserInputError(
                 f"none of the {len(shards)} rows in the shards serves {what} in split {' or '.join(splits)}",
-                hint="check the manifest's splits and columns, or give further shards: --shards A B",
+                hint=f"{advice}; give further shards: --shards A B",
             )
 
         if entry.max_examples is not None:

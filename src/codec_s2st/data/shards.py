@@ -183,6 +183,11 @@ class ShardSet:
         return wanted[self._index.splits]
 
     @property
+    def splits(self) -> list[str]:
+        """The names of the splits of the manifests."""
+        return sorted(self._index.split_names)
+
+    @property
     def corpora(self) -> list[str]:
         """The names of the folders that the shards lie in, which differ."""
         return list(dict.fromkeys(file.corpus for file in self._index.files))

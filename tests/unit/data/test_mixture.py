@@ -82,8 +82,20 @@ class TestTaskSource:
         assert (row.source.lang, row.target.lang) == ("eng", "spa")
 
     def test_nothing_to_read_is_refused(self, shards: ShardSet) -> None:
-        with pytest.raises(UserInputError, match=r"none of the 20 rows .* serves task 's2st' in split test"):
+        with pytest.raises(
+            UserInputError,
+            match=r"none of the 20 rows .* serves task 's2st' in split test \(their splits are train, valid;",
+        ):
             TaskSource.select(MixtureEntry(), shards, ["test"])
+
+    @pytest.mark.parametrize("reverse", [False, True])
+    def test_what_the_rows_lack_is_named(self, shards: ShardSet, reverse: bool) -> None:
+        side = "target" if reverse else "source"
+
+        with pytest.raises(
+            UserInputError, match=rf"'interleaved_lm'.* \(\d+ rows come near, but none of them has {side} alignment;"
+        ):
+            TaskSource.select(MixtureEntry(task="interleaved_lm", reverse=reverse), shards, ["train"])
 
 
 @pytest.fixture(scope="module")
