@@ -53,10 +53,11 @@ class BatchMaker:
     crop: bool = False
     """If ``True``, the beginning of longer sequences is kept, where a task has a single segment."""
 
-    def plan(self, draws: Sequence[Draw], *, multiple: int = 1) -> Plan:
+    def plan(self, draws: Sequence[Draw], *, multiple: int = 1, purpose: str = "to train on") -> Plan:
         """Groups examples to batches.
 
         :param multiple: The number of batches is made a multiple of it, by halving the largest ones.
+        :param purpose: What the batches are for, to name it if there can be none.
 
         :raises UserInputError: no example is short enough, or there are too few of them.
         """
@@ -68,7 +69,9 @@ class BatchMaker:
 
         if not kept:
             raise UserInputError(
-                f"every sequence is longer than {self.max_seq_len} steps", hint="raise `data.max_seq_len`"
+                f"every sequence is longer than {self.max_seq_len} steps: the shortest of {len(draws)} {purpose}, "
+                f"of {', '.join(sorted({source.name for source, _ in draws}))}, has {min(lengths)}",
+                hint="raise `data.max_seq_len`",
             )
 
         lengths = [min(lengths[k], self.max_seq_len) for k in kept]

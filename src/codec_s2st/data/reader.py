@@ -198,7 +198,7 @@ class SourceReader(DataReader[SpeechTextBatch]):
         """
         draws = [(source, i) for source in sources for i in range(min(max_examples, len(source)))]
 
-        plan = maker.plan(draws)
+        plan = maker.plan(draws, purpose="to validate on")
 
         if -(-len(plan.batches) // world_size) * world_size <= sum(map(len, plan.batches)):
             plan = maker.plan(draws, multiple=world_size)

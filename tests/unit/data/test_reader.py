@@ -480,8 +480,15 @@ class TestLongSequences:
         assert [key(batch) for batch in dropping] == [key(batch) for batch in cropping]
 
     def test_nothing_else_is_refused(self, shards: ShardSet) -> None:
-        with pytest.raises(UserInputError, match="every sequence is longer than 5 steps"):
+        message = r"every sequence is longer than 5 steps: the shortest of \d+ {}, of .*s2st.*, has \d+ \(raise"
+
+        with pytest.raises(UserInputError, match=message.format("to train on")):
             next(make_reader(shards, make_maker(max_seq_len=5)))
+
+        source = TaskSource.select(MixtureEntry(), shards, ["valid"])
+
+        with pytest.raises(UserInputError, match=message.format("to validate on")):
+            SourceReader([source], make_maker(max_seq_len=5), max_examples=4)
 
 
 class TestSourceReader:
