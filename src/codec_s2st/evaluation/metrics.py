@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any, Final
 
 from codec_s2st.errors import unknown_name
@@ -59,18 +59,27 @@ class Metric:
 
     higher_is_better: bool
 
-    compute: Callable[[list[str], list[str]], float]
-    """Maps references and hypotheses to the value."""
+    compute: Callable[[list[str], list[str], str | None], float]
+    """Maps references, hypotheses and their language to the value."""
 
-    counts: Callable[[list[str], list[str]], ItemCounts]
+    counts: Callable[[list[str], list[str], str | None], ItemCounts]
     """Maps them to what the value is made of."""
 
-    signature: Callable[[], str]
+    signature: Callable[[str | None], str]
+    """Maps the language to the signature."""
 
 
-def score(metric: str, pairs: Sequence[TextPair], *, normaliser: Normaliser = BASIC, seed: int = 0) -> MetricResult:
+def score(
+    metric: str,
+    pairs: Sequence[TextPair],
+    *,
+    language: str | None = None,
+    normaliser: Normaliser = BASIC,
+    seed: int = 0,
+) -> MetricResult:
     """Scores a corpus.
 
+    :param language: The ISO 639-3 code of the texts' language, which decides what BLEU takes for words.
     :param seed: Decides the resamples of the interval.
 
     :raises UserInputError: there is no such metric.
@@ -97,9 +106,9 @@ def score(metric: str, pairs: Sequence[TextPair], *, normaliser: Normaliser = BA
 
     return MetricResult(
         metric=metric,
-        value=found.compute(references, hypotheses) if references else None,
-        interval=bootstrap_interval(found.counts(references, hypotheses), seed=seed) if references else None,
-        signature=found.signature(),
+        value=found.compute(references, hypotheses, language) if references else None,
+        interval=bootstrap_interval(found.counts(references, hypotheses, language), seed=seed) if references else None,
+        signature=found.signature(language),
         normaliser=normaliser.name,
         num_items=len(references),
         empty_references=tuple(empty_references),
@@ -117,28 +126,30 @@ def find_metric(name: str) -> Metric:
         raise unknown_name("metric", name, METRICS) from None
 
 
-def item_counts(metric: str, references: Sequence[str], hypotheses: Sequence[str]) -> ItemCounts:
+def item_counts(
+    metric: str, references: Sequence[str], hypotheses: Sequence[str], language: str | None = None
+) -> ItemCounts:
     """Returns what the metric of a corpus is made of, item by item; the texts are normalised already.
 
     :raises UserInputError: there is no such metric.
     """
-    return find_metric(metric).counts(list(references), list(hypotheses))
+    return find_metric(metric).counts(list(references), list(hypotheses), language)
 
 
-def _wer(references: list[str], hypotheses: list[str]) -> float:
+def _wer(references: list[str], hypotheses: list[str], language: str | None) -> float:
     import jiwer
 
     return float(jiwer.process_words(references, hypotheses).wer)
 
 
-def _cer(references: list[str], hypotheses: list[str]) -> float:
+def _cer(references: list[str], hypotheses: list[str], language: str | None) -> float:
     import jiwer
 
     return float(jiwer.process_characters(references, hypotheses).cer)
 
 
-def _edits(process: str) -> Callable[[list[str], list[str]], ItemCounts]:
-    def counts(references: list[str], hypotheses: list[str]) -> ItemCounts:
+def _edits(process: str) -> Callable[[list[str], list[str], str | None], ItemCounts]:
+    def counts(references: list[str], hypotheses: list[str], language: str | None) -> ItemCounts:
         import jiwer
         import numpy as np
 
@@ -156,21 +167,18 @@ def _edits(process: str) -> Callable[[list[str], list[str]], ItemCounts]:
     return counts
 
 
-def _jiwer_signature() -> str:
+def _jiwer_signature(language: str | None) -> str:
     return f"jiwer:{version('jiwer')}"
 
 
-def _sacrebleu_metric(name: str, module: str, class_: str, **options: int) -> Metric:
-    def make() -> Any:
-        return getattr(import_module(f"sacrebleu.metrics.{module}"), class_)(**options)
+def _sacrebleu_metric(name: str, make: Callable[[str | None], Any]) -> Metric:
+    def compute(references: list[str], hypotheses: list[str], language: str | None) -> float:
+        return float(make(language).corpus_score(hypotheses, [references]).score)
 
-    def compute(references: list[str], hypotheses: list[str]) -> float:
-        return float(make().corpus_score(hypotheses, [references]).score)
-
-    def counts(references: list[str], hypotheses: list[str]) -> ItemCounts:
+    def counts(references: list[str], hypotheses: list[str], language: str | None) -> ItemCounts:
         import numpy as np
 
-        metric = make()
+        metric = make(language)
 
         # As sacrebleu's own tests of significance do it.
         rows = metric._extract_corpus_statistics(hypotheses, [references])
@@ -180,8 +188,8 @@ def _sacrebleu_metric(name: str, module: str, class_: str, **options: int) -> Me
             lambda sums: float(metric._compute_score_from_stats(sums.astype(int).tolist()).score),
         )
 
-    def signature() -> str:
-        metric = make()
+    def signature(language: str | None) -> str:
+        metric = make(language)
 
         # sacrebleu learns the number of references from what it scores.
         metric.corpus_score(["a"], [["a"]])
@@ -191,12 +199,52 @@ def _sacrebleu_metric(name: str, module: str, class_: str, **options: int) -> Me
     return Metric(name, True, compute, counts, signature)
 
 
+def _bleu(language: str | None) -> Any:
+    from sacrebleu.metrics.bleu import BLEU
+
+    return BLEU(tokenize=bleu_tokenizer(language))
+
+
+def _chrf(word_order: int) -> Callable[[str | None], Any]:
+    def make(language: str | None) -> Any:
+        from sacrebleu.metrics.chrf import CHRF
+
+        return CHRF(word_order=word_order)
+
+    return make
+
+
+def bleu_tokenizer(language: str | None) -> str:
+    """Returns sacrebleu's name of what parts a language's texts into words; characters where nothing better is there.
+
+    Japanese and Korean need extras of sacrebleu (``sacrebleu[ja]``, ``sacrebleu[ko]``) for words. The signature tells.
+    """
+    if language in ("cmn", "zho", "yue"):
+        return "zh"
+
+    if language in _WORD_TOKENIZERS:
+        name, package = _WORD_TOKENIZERS[language]
+
+        return name if find_spec(package) is not None else "char"
+
+    return "char" if is_unspaced(language) else "13a"
+
+
+def is_unspaced(language: str | None) -> bool:
+    """Returns whether a language is written without blanks between words, so that characters are counted."""
+    return language in _UNSPACED
+
+
+_WORD_TOKENIZERS: Final = {"jpn": ("ja-mecab", "MeCab"), "kor": ("ko-mecab", "mecab_ko")}
+
+_UNSPACED: Final = frozenset({"cmn", "zho", "yue", "jpn", "tha", "lao", "khm", "mya", "bod"})
+
 METRICS: Final = {
     metric.name: metric
     for metric in (
-        _sacrebleu_metric("bleu", "bleu", "BLEU"),
-        _sacrebleu_metric("chrf", "chrf", "CHRF"),
-        _sacrebleu_metric("chrf++", "chrf", "CHRF", word_order=2),
+        _sacrebleu_metric("bleu", _bleu),
+        _sacrebleu_metric("chrf", _chrf(0)),
+        _sacrebleu_metric("chrf++", _chrf(2)),
         Metric("wer", False, _wer, _edits("process_words"), _jiwer_signature),
         Metric("cer", False, _cer, _edits("process_characters"), _jiwer_signature),
     )

@@ -47,6 +47,9 @@ class ScoreRecord:
     subject: Identity | None
     """The weights that were scored; ``None`` where the system has none."""
 
+    language: str | None = None
+    """The ISO 639-3 code of the texts' language, if it is known."""
+
     metric: str
     """Such as ``bleu``, or ``asr-bleu`` if it is of what a listener heard."""
 
@@ -177,14 +180,19 @@ class Report:
 
         head = ["system", "listener", *metrics, *([f"{metrics[0]} share"] if has_share else []), "items"]
 
-        groups: dict[tuple[str, str | None], dict[str, ScoreRecord]] = {}
+        groups: dict[tuple[str, str | None, str | None], dict[str, ScoreRecord]] = {}
 
         for record in self.scores:
-            groups.setdefault((record.system, record.transcriber), {})[record.metric] = record
+            groups.setdefault((record.system, record.transcriber, record.language), {})[record.metric] = record
+
+        has_languages = len({record.language for record in self.scores}) > 1
 
         rows = [head]
 
-        for (system, transcriber), records in groups.items():
+        for (system, transcriber, language), records in groups.items():
+            if has_languages:
+                system = f"{system}, {language or 'unknown'}"
+
             # The version behind the name would make the table too wide for a terminal.
             row = [system, (transcriber or "-").partition(" ")[0]]
 

@@ -108,6 +108,7 @@ def test_json_holds_all_that_a_score_needs() -> None:
     assert data["scores"][0] == {
         "system": "model",
         "subject": {"name": "codec_s2st_x", "weights_hash": "ab" * 32},
+        "language": None,
         "metric": "asr-bleu",
         "value": 45.678,
         "interval": [40.04, 51.26],

@@ -37,7 +37,7 @@ def test_score_is_a_function_of_sums_over_items(metric: str) -> None:
 
     assert counts.num_items == 40
 
-    assert counts.score() == pytest.approx(METRICS[metric].compute(references, hypotheses), rel=1e-12)
+    assert counts.score() == pytest.approx(METRICS[metric].compute(references, hypotheses, None), rel=1e-12)
 
 
 @pytest.mark.parametrize(("metric", "name"), [("bleu", "BLEU"), ("chrf", "chrF2"), ("chrf++", "chrF2++")])

@@ -139,7 +139,7 @@ def test_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     lines = capsys.readouterr().out.splitlines()
 
     # Two of a name are told apart by letters.
-    assert lines[2].split()[:6] == ["wer", "-", lines[2].split()[2], "A", lines[2].split()[2], "B"]
+    assert lines[2].split()[:3] == ["wer", "-", "-"] and lines[2].split()[4:7:2] == ["A", "B"]
 
     assert "+0.000 [+0.000, +0.000]" in lines[2] and f"A: {one}/report.json" in lines
 
@@ -155,6 +155,17 @@ def test_items_of_one_alone_are_left_out_and_counted(tmp_path: Path, capsys: pyt
     assert {entry["num_items"] for entry in found["differences"]} == {28}  # type: ignore[attr-defined]
 
     assert "2 items that only one of the two has are left out" in str(found["remarks"])
+
+
+def test_languages_are_compared_by_themselves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def mixed(error_rate: float) -> list[EvaluatedItem]:
+        return [replace(item, language="eng" if idx % 3 else "deu") for idx, item in enumerate(make_items(error_rate))]
+
+    found = compare(capsys, write(tmp_path / "one", mixed(0.5)), write(tmp_path / "two", mixed(0.2), model="b"))
+
+    sizes = {(entry["language"], entry["num_items"]) for entry in found["differences"]}  # type: ignore[attr-defined]
+
+    assert sizes == {("deu", 10), ("eng", 20)}
 
 
 class TestRefused:

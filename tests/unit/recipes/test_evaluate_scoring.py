@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sacrebleu.metrics.bleu import BLEU
 
 from codec_s2st.evaluation.report import CHANCE, CODEC_TOPLINE, MODEL, REFERENCE_AUDIO, Identity, ScoreRecord
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, Hypothesis, read_items, write_items
@@ -91,6 +92,51 @@ class TestScoreItems:
 
         assert scores[MODEL, "asr-wer"].value == pytest.approx(0.5)
         assert scores[MODEL, "asr-wer"].empty_hypotheses == ("b",)
+
+    def test_each_language_is_scored_by_itself_and_in_its_own_units(self) -> None:
+        def pair(id_: str, language: str, reference: str, said: str) -> EvaluatedItem:
+            hypotheses = (Hypothesis(MODEL, "ear", said),)
+
+            return EvaluatedItem(id=id_, reference=reference, hypotheses=hypotheses, language=language)
+
+        english = [pair("a", "eng", A, A), pair("b", "eng", B, C)]
+
+        chinese = [pair("c", "cmn", "我们喜欢白色的花", "我们喜欢白色的花"), pair("d", "cmn", "今天很热", "今天很冷")]
+
+        records = score_items(
+            "s2st",
+            [english[0], chinese[0], english[1], chinese[1]],
+            transcribers=["ear"],
+            model=LM,
+            codec=CODEC,
+            seed=0,
+        )
+
+        model = {(record.language, record.metric): record for record in records if record.system == MODEL}
+
+        assert [metric for language, metric in model if language == "eng"] == [
+            *("asr-bleu", "asr-chrf", "asr-chrf++", "asr-wer")
+        ]
+
+        # No blanks, no words.
+        assert [metric for language, metric in model if language == "cmn"] == [
+            *("asr-bleu", "asr-chrf", "asr-chrf++", "asr-cer")
+        ]
+
+        assert model["cmn", "asr-cer"].value == pytest.approx(1 / 12)
+        assert model["eng", "asr-wer"].value == pytest.approx(7 / 12)
+
+        assert "tok:zh" in model["cmn", "asr-bleu"].signature and "tok:13a" in model["eng", "asr-bleu"].signature
+
+        # Characters: of one long word a language, nothing but whole matches would count.
+        assert model["cmn", "asr-bleu"].value == pytest.approx(
+            BLEU(tokenize="zh").corpus_score(["我们喜欢白色的花", "今天很冷"], [["我们喜欢白色的花", "今天很热"]]).score
+        )
+
+        alone = scores_of(english)
+
+        for metric in ("asr-bleu", "asr-wer"):
+            assert model["eng", metric].value == alone[MODEL, metric].value
 
     @pytest.mark.parametrize("task", ["asr", "s2tt"])
     def test_text_is_scored_without_a_listener(self, task: str) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from codec_s2st.data.files import atomic_path
 from codec_s2st.errors import UserInputError
@@ -22,6 +22,17 @@ _MUST_AGREE: Final = ("signature", "normaliser", "transcriber")
 _AGAIN: Final = "evaluate both again with the same settings and versions"
 
 
+class ScoreKey(NamedTuple):
+    """Which score of a report."""
+
+    metric: str
+
+    transcriber: str | None
+    """The listener, without its version."""
+
+    language: str | None
+
+
 @dataclass(frozen=True)
 class Scored:
     """A report that was read, with its items."""
@@ -34,10 +45,10 @@ class Scored:
     items: Mapping[str, EvaluatedItem]
     """Those that were translated, by id."""
 
-    def scores(self) -> dict[tuple[str, str | None], Mapping[str, Any]]:
-        """Returns the model's own scores by metric and listener, without the listener's version."""
+    def scores(self) -> dict[ScoreKey, Mapping[str, Any]]:
+        """Returns the model's own scores."""
         return {
-            (record["metric"], _name(record["transcriber"])): record
+            ScoreKey(record["metric"], _name(record["transcriber"]), record["language"]): record
             for record in self.report["scores"]
             if record["system"] == MODEL
         }
@@ -49,6 +60,7 @@ class Difference:
 
     metric: str
     transcriber: str | None
+    language: str | None
     signature: str
     normaliser: str
     num_items: int
@@ -78,7 +90,19 @@ class Comparison:
 
     def table(self) -> list[list[str]]:
         """Returns the cells, the head first: a row a metric, a listener and a report."""
-        rows = [["metric", "listener", "first", "other", "difference [95 %]", "p bootstrap", "p random.", "items"]]
+        rows = [
+            [
+                "metric",
+                "listener",
+                "language",
+                "first",
+                "other",
+                "difference [95 %]",
+                "p bootstrap",
+                "p random.",
+                "items",
+            ]
+        ]
 
         for found in self.differences:
 
@@ -93,6 +117,7 @@ class Comparison:
                 [
                     found.metric,
                     found.transcriber or "-",
+                    found.language or "-",
                     f"{show(found.first_value)} {found.first}",
                     f"{show(found.second_value)} {found.second}",
                     f"{sign}{show(found.tests.difference)} [{low}, {high}]",
@@ -176,10 +201,8 @@ def compare(
         if (missing := len(first.items) + len(other.items) - 2 * len(ids)) > 0:
             remarks.append(f"{labels[0]} / {label}: {missing} items that only one of the two has are left out")
 
-        for metric, transcriber in keys:
-            differences.append(
-                _compare(first, other, metric, transcriber, ids, (labels[0], label), seed=seed, **options)
-            )
+        for key in keys:
+            differences.append(_compare(first, other, key, ids, (labels[0], label), seed=seed, **options))
 
             on_step()
 
@@ -194,8 +217,8 @@ def compare(
     )
 
 
-def check_comparable(first: Scored, other: Scored) -> list[tuple[str, str | None]]:
-    """Returns the metrics and listeners that both reports have.
+def check_comparable(first: Scored, other: Scored) -> list[ScoreKey]:
+    """Returns the scores that both reports have.
 
     :raises UserInputError: they cannot be compared.
     """
@@ -206,7 +229,7 @@ def check_comparable(first: Scored, other: Scored) -> list[tuple[str, str | None
     keys = [key for key in one if key in two and None not in (one[key]["value"], two[key]["value"])]
 
     if not keys:
-        mine, theirs = (", ".join(sorted({metric for metric, _ in scores})) or "none" for scores in (one, two))
+        mine, theirs = (", ".join(sorted({key.metric for key in scores})) or "none" for scores in (one, two))
 
         raise UserInputError(f"{where}: they have no score in common ({mine} | {theirs})", hint=_AGAIN)
 
@@ -214,7 +237,7 @@ def check_comparable(first: Scored, other: Scored) -> list[tuple[str, str | None
         for name in _MUST_AGREE:
             if one[key][name] != two[key][name]:
                 raise UserInputError(
-                    f"{where}: the {name} of {key[0]} differs ({one[key][name]} | {two[key][name]})", hint=_AGAIN
+                    f"{where}: the {name} of {key.metric} differs ({one[key][name]} | {two[key][name]})", hint=_AGAIN
                 )
 
     ids = [id_ for id_ in first.items if id_ in other.items]
@@ -236,15 +259,14 @@ def check_comparable(first: Scored, other: Scored) -> list[tuple[str, str | None
 def _compare(
     first: Scored,
     other: Scored,
-    metric: str,
-    transcriber: str | None,
+    key: ScoreKey,
     ids: Sequence[str],
     labels: tuple[str, str],
     *,
     seed: int,
     **options: int,
 ) -> Difference:
-    record = first.scores()[metric, transcriber]
+    record = first.scores()[key]
 
     normalise = NORMALISERS[record["normaliser"]]
 
@@ -252,7 +274,7 @@ def _compare(
         texts = (
             hypothesis.text
             for hypothesis in item.hypotheses
-            if hypothesis.system == MODEL and _name(hypothesis.transcriber) == transcriber
+            if hypothesis.system == MODEL and _name(hypothesis.transcriber) == key.transcriber
         )
 
         return next(texts, None)
@@ -260,6 +282,9 @@ def _compare(
     references, one, two = [], [], []
 
     for id_ in ids:
+        if first.items[id_].language != key.language:
+            continue
+
         reference = normalise(first.items[id_].reference)
 
         texts = (heard(first.items[id_]), heard(other.items[id_]))
@@ -271,13 +296,14 @@ def _compare(
             one.append(normalise(texts[0]))
             two.append(normalise(texts[1]))
 
-    name = metric.removeprefix("asr-")
+    name = key.metric.removeprefix("asr-")
 
-    counts_one, counts_two = item_counts(name, references, one), item_counts(name, references, two)
+    counts_one, counts_two = (item_counts(name, references, texts, key.language) for texts in (one, two))
 
     return Difference(
-        metric=metric,
-        transcriber=transcriber,
+        metric=key.metric,
+        transcriber=key.transcriber,
+        language=key.language,
         signature=record["signature"],
         normaliser=record["normaliser"],
         num_items=len(references),
@@ -311,10 +337,10 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     """Draws every difference with its interval, in units of the metric; zero is the first report."""
     from matplotlib.figure import Figure
 
-    groups: dict[tuple[str, str | None], list[Difference]] = {}
+    groups: dict[ScoreKey, list[Difference]] = {}
 
     for found in comparison.differences:
-        groups.setdefault((found.metric, found.transcriber), []).append(found)
+        groups.setdefault(ScoreKey(found.metric, found.transcriber, found.language), []).append(found)
 
     heights = [0.8 + 0.3 * len(group) for group in groups.values()]
 
@@ -322,7 +348,7 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
 
     all_axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
 
-    for axes, ((metric, transcriber), group) in zip(all_axes, groups.items(), strict=True):
+    for axes, (key, group) in zip(all_axes, groups.items(), strict=True):
         for row, found in enumerate(group):
             _draw(axes, row, found.tests.interval, found.tests.difference)
 
@@ -331,7 +357,10 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
         axes.set_yticks(range(len(group)), [found.second for found in group], fontsize=8)
         axes.set_ylim(len(group) - 0.5, -0.5)
 
-        title = metric if transcriber is None else f"{metric}, listener {transcriber}"
+        title = key.metric if key.language is None else f"{key.metric}, {key.language}"
+
+        if key.transcriber is not None:
+            title += f", listener {key.transcriber}"
 
         axes.set_title(f"{title}: less {group[0].first} ({group[0].num_items} items)", loc="left", fontsize=9)
 

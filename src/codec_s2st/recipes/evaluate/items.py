@@ -31,6 +31,9 @@ class EvaluatedItem:
     reference: str
     hypotheses: tuple[Hypothesis, ...] = ()
 
+    language: str | None = None
+    """That of the reference, if the manifest says it."""
+
     output: str | None = None
     """The recording that came out, relative to the report's folder."""
 

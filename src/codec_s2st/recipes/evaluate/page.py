@@ -18,7 +18,7 @@ from torch import Tensor
 from codec_s2st.codecs.audio import encode_audio, read_audio
 from codec_s2st.data.files import atomic_path
 from codec_s2st.errors import UserInputError
-from codec_s2st.evaluation.metrics import item_counts
+from codec_s2st.evaluation.metrics import is_unspaced, item_counts
 from codec_s2st.evaluation.normalise import BASIC
 from codec_s2st.evaluation.report import MODEL, Report, format_value
 from codec_s2st.evaluation.spectrogram import spectrogram_png
@@ -42,7 +42,7 @@ class PageItem:
     item: EvaluatedItem
 
     error: float
-    """Words (of ASR, too) that are wrong, as a share of the reference's; of the first listener where there are more."""
+    """That of :func:`item_error`."""
 
     group: str
     """:data:`WORST` or :data:`RANDOM`."""
@@ -66,7 +66,10 @@ def choose_items(items: Sequence[EvaluatedItem], *, seed: int, num: int = NUM_IT
 
 
 def item_error(item: EvaluatedItem) -> float | None:
-    """Returns the word error rate of what the model said, or ``None`` if there is nothing to compare."""
+    """Returns the word error rate of what the model said (to the first listener), or ``None`` if nothing was said.
+
+    In a language that is written without blanks it is the character error rate.
+    """
     reference = BASIC(item.reference)
 
     said = next((hypothesis.text for hypothesis in item.hypotheses if hypothesis.system == MODEL), None)
@@ -74,7 +77,9 @@ def item_error(item: EvaluatedItem) -> float | None:
     if not item.translated or not reference or said is None:
         return None
 
-    return item_counts("wer", [reference], [BASIC(said)]).score()
+    metric = "cer" if is_unspaced(item.language) else "wer"
+
+    return item_counts(metric, [reference], [BASIC(said)]).score()
 
 
 def write_page(

@@ -45,6 +45,10 @@ class Selection:
 
         return text
 
+    def language(self, row: ManifestRow) -> str | None:
+        """Returns the language of the reference."""
+        return row.source_lang if self.template.target.side == "source" else row.target_lang
+
 
 def kind_of(template: TaskTemplate) -> str:
     """Returns how the outcome of a task is scored.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from codec_s2st.evaluation.chance import derangement
-from codec_s2st.evaluation.metrics import TextPair, find_metric, score
+from codec_s2st.evaluation.metrics import TextPair, find_metric, is_unspaced, score
 from codec_s2st.evaluation.report import CHANCE, CODEC_TOPLINE, MODEL, REFERENCE_AUDIO, Identity, ScoreRecord
 from codec_s2st.recipes.evaluate.items import EvaluatedItem
 
 METRICS: Final = {"s2st": ("bleu", "chrf", "chrf++", "wer"), "s2tt": ("bleu", "chrf", "chrf++"), "asr": ("wer", "cer")}
-"""The metrics of each kind of task."""
+"""The metrics of each kind of task; where words are not parted by blanks, CER stands for WER."""
 
 UNMEASURED: Final = {
     "speech quality": "there is no predictor of quality here",
@@ -30,42 +31,123 @@ def score_items(
     codec: Identity,
     seed: int,
 ) -> list[ScoreRecord]:
-    """Scores a task's items, beside the toplines and chance.
+    """Scores a task's items, each language by itself, beside the toplines and chance.
 
     :param kind: How its outcome is scored, such as ``s2st``.
     :param transcribers: The names of the listeners, for tasks that end in speech; empty for the others.
     :param seed: Decides who is answered by whose reference in the baseline of chance, and the resamples.
     """
-    records: list[ScoreRecord] = []
-
     done = [item for item in items if item.translated]
 
-    prefix = "asr-" if transcribers else ""
+    # What is a word differs, and so does how hard it is to say.
+    languages = dict.fromkeys(item.language for item in done) or {None: None}
 
-    for transcriber in transcribers or (None,):
-        systems = {REFERENCE_AUDIO: None, CODEC_TOPLINE: codec, MODEL: model} if transcriber else {MODEL: model}
+    return [
+        record
+        for language in languages
+        for record in _LanguageScorer(kind, language, transcribers, model, codec, seed).score(
+            [item for item in done if item.language == language]
+        )
+    ]
 
-        toplines: dict[str, ScoreRecord] = {}
 
-        # The model's own figures come first in the report, though the topline has to be known before.
-        group: list[ScoreRecord] = []
+def metrics_of(kind: str, language: str | None) -> tuple[str, ...]:
+    """Returns the names of the metrics that a kind of task is scored by in a language."""
+    metrics = METRICS[kind]
 
-        for system, subject in systems.items():
-            pairs = _pairs_of(done, system, transcriber)
+    if is_unspaced(language):
+        metrics = tuple(dict.fromkeys("cer" if metric == "wer" else metric for metric in metrics))
 
-            scored = [
-                _score(prefix, metric, pairs, system, subject, transcriber, seed, toplines.get(metric))
-                for metric in METRICS[kind]
-            ]
+    return metrics
 
-            if system == REFERENCE_AUDIO:
-                toplines = dict(zip(METRICS[kind], scored, strict=True))
 
-            group = scored + group
+@dataclass(frozen=True)
+class _LanguageScorer:
+    """Scores items whose references are of one language."""
 
-        records += group
+    kind: str
+    language: str | None
+    transcribers: Sequence[str]
+    model: Identity
+    codec: Identity
+    seed: int
 
-    return records + _score_chance(prefix, kind, done, seed)
+    def score(self, items: Sequence[EvaluatedItem]) -> list[ScoreRecord]:
+        records: list[ScoreRecord] = []
+
+        metrics = metrics_of(self.kind, self.language)
+
+        for transcriber in self.transcribers or (None,):
+            systems: dict[str, Identity | None] = {MODEL: self.model}
+
+            if transcriber is not None:
+                systems = {REFERENCE_AUDIO: None, CODEC_TOPLINE: self.codec, **systems}
+
+            toplines: dict[str, ScoreRecord] = {}
+
+            # The model's own figures come first in the report, though the topline has to be known before.
+            group: list[ScoreRecord] = []
+
+            for system, subject in systems.items():
+                pairs = _pairs_of(items, system, transcriber)
+
+                scored = [
+                    self._record(metric, pairs, system, subject, transcriber, toplines.get(metric))
+                    for metric in metrics
+                ]
+
+                if system == REFERENCE_AUDIO:
+                    toplines = dict(zip(metrics, scored, strict=True))
+
+                group = scored + group
+
+            records += group
+
+        chance = _exchanged(items, self.seed)
+
+        return records + [self._record(metric, chance, CHANCE, None, None) for metric in metrics]
+
+    def _record(
+        self,
+        metric: str,
+        pairs: Sequence[TextPair],
+        system: str,
+        subject: Identity | None,
+        transcriber: str | None,
+        topline: ScoreRecord | None = None,
+    ) -> ScoreRecord:
+        result = score(metric, pairs, language=self.language, seed=self.seed)
+
+        share = None
+
+        # Perfection is 0 for error rates: no share of it can be had. Nor do figures of different items make one.
+        if result.value is not None and topline is not None and topline.value and find_metric(metric).higher_is_better:
+            if topline.num_items == result.num_items:
+                share = result.value / topline.value
+
+        reason = None
+
+        if result.value is None:
+            reason = f"{system}: no item has {'a reference with words' if pairs else 'what it needs'}"
+
+            if not pairs and system in (CODEC_TOPLINE, REFERENCE_AUDIO):
+                reason = f"{system}: the manifest has no target_audio that can be read"
+
+        return ScoreRecord(
+            system=system,
+            subject=subject,
+            language=self.language,
+            metric=f"asr-{metric}" if self.transcribers else metric,
+            value=result.value,
+            interval=result.interval,
+            not_measured=reason,
+            signature=result.signature,
+            normaliser=result.normaliser,
+            num_items=result.num_items,
+            transcriber=transcriber,
+            share_of_reference=share,
+            empty_hypotheses=result.empty_hypotheses,
+        )
 
 
 def _pairs_of(items: Sequence[EvaluatedItem], system: str, transcriber: str | None) -> list[TextPair]:
@@ -77,55 +159,10 @@ def _pairs_of(items: Sequence[EvaluatedItem], system: str, transcriber: str | No
     ]
 
 
-def _score(
-    prefix: str,
-    metric: str,
-    pairs: Sequence[TextPair],
-    system: str,
-    subject: Identity | None,
-    transcriber: str | None,
-    seed: int,
-    topline: ScoreRecord | None = None,
-) -> ScoreRecord:
-    result = score(metric, pairs, seed=seed)
+def _exchanged(items: Sequence[EvaluatedItem], seed: int) -> list[TextPair]:
+    if len(items) < 2:
+        return []
 
-    share = None
+    order = derangement(len(items), seed)
 
-    # Perfection is 0 for error rates: no share of it can be had. Nor do figures of different items make one.
-    if result.value is not None and topline is not None and topline.value and find_metric(metric).higher_is_better:
-        if topline.num_items == result.num_items:
-            share = result.value / topline.value
-
-    reason = None
-
-    if result.value is None:
-        reason = f"{system}: no item has {'a reference with words' if pairs else 'what it needs'}"
-
-        if not pairs and system in (CODEC_TOPLINE, REFERENCE_AUDIO):
-            reason = f"{system}: the manifest has no target_audio that can be read"
-
-    return ScoreRecord(
-        system=system,
-        subject=subject,
-        metric=prefix + metric,
-        value=result.value,
-        interval=result.interval,
-        not_measured=reason,
-        signature=result.signature,
-        normaliser=result.normaliser,
-        num_items=result.num_items,
-        transcriber=transcriber,
-        share_of_reference=share,
-        empty_hypotheses=result.empty_hypotheses,
-    )
-
-
-def _score_chance(prefix: str, kind: str, items: Sequence[EvaluatedItem], seed: int) -> list[ScoreRecord]:
-    pairs: list[TextPair] = []
-
-    if len(items) > 1:
-        order = derangement(len(items), seed)
-
-        pairs = [TextPair(item.id, item.reference, items[j].reference) for item, j in zip(items, order, strict=True)]
-
-    return [_score(prefix, metric, pairs, CHANCE, None, None, seed) for metric in METRICS[kind]]
+    return [TextPair(item.id, item.reference, items[j].reference) for item, j in zip(items, order, strict=True)]

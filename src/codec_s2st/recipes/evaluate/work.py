@@ -169,7 +169,12 @@ class EvaluationWorker:
         return SpeechInput(read_audio(path, sample_rate=sample_rate)[0], sample_rate)
 
     def _item(self, row: ManifestRow, **fields: object) -> EvaluatedItem:
-        return EvaluatedItem(id=row.id, reference=self._selection.reference(row), **fields)  # type: ignore[arg-type]
+        return EvaluatedItem(
+            id=row.id,
+            reference=self._selection.reference(row),
+            language=self._selection.language(row),
+            **fields,  # type: ignore[arg-type]
+        )
 
     def _synchronise(self) -> None:
         """Waits for a GPU, which works on while the clock is read."""
