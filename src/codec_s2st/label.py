@@ -127,7 +127,12 @@ class Labelling:
         ]
 
         if not self._todo:
-            raise UserInputError(f"manifest {self._file} has no recordings without '{column}' to label")
+            where = f" of the split {' or '.join(splits)}" if splits else ""
+
+            raise UserInputError(
+                f"manifest {self._file} has no recordings{where} without '{column}' to label",
+                hint="codec-s2st stats shows what it has; --replace labels them all",
+            )
 
         self._header: dict[str, Any] = {
             "tool": f"codec_s2st {__version__}",

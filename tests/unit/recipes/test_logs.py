@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import inspect
 import logging
 import os
+import warnings
 from unittest.mock import patch
 
 import pytest
 import torch
 from fairseq2.logging import log
+from fairseq2.models.family import StandardModelFamily
 from fairseq2.recipe.internal.log import _StandardLogHelper
 from fairseq2.utils.structured import StandardValueConverter
 from pytest import LogCaptureFixture
@@ -51,3 +54,21 @@ class TestQuietConsole:
 
     def test_the_log_is_as_before_afterwards(self, messages: list[str]) -> None:
         assert messages[2] == "hf_abcdefgh"
+
+    def test_what_fairseq2_says_of_its_own_families_is_not_shown(self) -> None:
+        shown: list[str] = []
+
+        def show(message: Warning | str, *args: object, **kwargs: object) -> None:
+            shown.append(str(message))
+
+        said = "of `StandardModelFamily` are"
+
+        assert said in inspect.getsource(StandardModelFamily)
+
+        with warnings.catch_warnings(), patch("warnings.showwarning", show), quiet_console():
+            warnings.simplefilter("always")
+
+            for message in (f"`shard_specs` {said} deprecated", "`hg_exporter` is deprecated", "another"):
+                warnings.warn(message, DeprecationWarning, stacklevel=1)
+
+        assert shown == ["another"]

@@ -69,7 +69,7 @@ def quiet_console() -> Iterator[None]:
 
     def show_other_warning(message: Warning | str, *args: Any, **kwargs: Any) -> None:
         # What fairseq2 0.8.1 says of the model families that are its own.
-        if "`hg_exporter` is deprecated" not in str(message):
+        if not any(what in str(message) for what in ("`hg_exporter` is deprecated", "of `StandardModelFamily` are")):
             show_warning(message, *args, **kwargs)
 
     warnings.showwarning = show_other_warning
