@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -116,3 +117,14 @@ def assert_equal_weights(one: dict[str, Tensor], two: dict[str, Tensor]) -> None
 
 def last_step(run: Path) -> int:
     return max((int(path.name[5:]) for path in run.glob("checkpoints/step_*") if path.name[5:].isdigit()), default=0)
+
+
+def error_line(capfd: pytest.CaptureFixture[str]) -> str:
+    """Returns the one line that says what was wrong."""
+    err = capfd.readouterr().err
+
+    assert "Traceback" not in err
+
+    (line,) = [line for line in err.splitlines() if ": error: " in line]
+
+    return line

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,3 +35,9 @@ def cpt_run(toy: Toy) -> Path:
     assert toy.cpt(run) == 0
 
     return run
+
+
+@pytest.fixture
+def run(cpt_run: Path, tmp_path: Path) -> Path:
+    """A copy of a run of 60 steps, with a checkpoint every tenth."""
+    return shutil.copytree(cpt_run, tmp_path / "run")

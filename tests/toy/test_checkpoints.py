@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,24 +18,8 @@ import torch
 
 from codec_s2st.checkpoints.manifest import Manifest
 from codec_s2st.checkpoints.state_files import record_of
-from tests.faults import Fault, PlannedRun, cpt_with_faults, run_plan
-from tests.toy_runs import Toy, assert_same_run, last_step, read_metrics, steps_of
-
-
-@pytest.fixture
-def run(cpt_run: Path, tmp_path: Path) -> Path:
-    """A copy of a run of 60 steps, with a checkpoint every tenth."""
-    return shutil.copytree(cpt_run, tmp_path / "run")
-
-
-def error_line(capfd: pytest.CaptureFixture[str]) -> str:
-    err = capfd.readouterr().err
-
-    assert "Traceback" not in err
-
-    (line,) = [line for line in err.splitlines() if ": error: " in line]
-
-    return line
+from tests.faults import Fault, PlannedRun, run_plan
+from tests.toy_runs import Toy, assert_same_run, error_line, last_step, read_metrics, steps_of
 
 
 def model_file(run: Path, step: int) -> Path:
@@ -281,91 +263,3 @@ class TestAnotherRun:
 
         # The lock has gone with its process.
         assert toy.cpt(run, f"regime.num_steps={last_step(run)}") == 0
-
-
-@contextmanager
-def files_of_at_most(num_bytes: int) -> Iterator[None]:
-    """Lets the process write no larger files, as a disk that is full does."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, limits[1]))
-
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-class TestSaving:
-    @pytest.mark.parametrize("num_steps", [70, 1000])
-    def test_full_disk(self, toy: Toy, run: Path, capfd: pytest.CaptureFixture[str], num_steps: int) -> None:
-        """At the last step, when the run waits for it, and at another one."""
-        before = steps_of(run)
-
-        options = [f"regime.num_steps={num_steps}", "regime.validate_every_n_steps=null"]
-
-        with files_of_at_most(100_000):
-            assert toy.cpt(run, *options) == 1
-
-        line = error_line(capfd)
-
-        assert "sdp_00.safetensors cannot be written: File too large (after 100,000 of " in line
-
-        assert steps_of(run) == before
-
-        manifest = Manifest.read(run / "checkpoints" / "step_60")
-
-        assert not manifest.problems(run / "checkpoints" / "step_60", manifest.files)
-
-        assert toy.cpt(run, "regime.num_steps=70") == 0
-
-    def test_weights_that_are_not_finite_are_not_saved(
-        self, toy: Toy, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        assert cpt_with_faults(toy.arguments(tmp_path), Fault("weight_is_nan", 20)) == 3
-
-        assert "is not finite after step 20, which is not saved" in error_line(capfd)
-
-        assert steps_of(tmp_path) == {"step_10"}
-
-    def test_model_alone_is_kept_of_all_but_the_last(self, toy: Toy, cpt_run: Path, tmp_path: Path) -> None:
-        options = ["regime.save_model_only=all_but_last", "regime.keep_last_n_checkpoints=3"]
-
-        assert toy.cpt(tmp_path, *options, "regime.num_steps=40") == 0
-
-        kinds = {
-            path.name: {kind.name for kind in path.iterdir() if kind.is_dir()}
-            for path in tmp_path.glob("checkpoints/step_*")
-        }
-
-        assert kinds == {
-            "step_20": {"model"},
-            "step_30": {"model"},
-            "step_40": {"model", "optimizer", "trainer", "data_reader"},
-        }
-
-        for name in kinds:
-            manifest = Manifest.read(tmp_path / "checkpoints" / name)
-
-            assert manifest.is_whole == (name == "step_40")
-
-            assert not manifest.problems(tmp_path / "checkpoints" / name, manifest.files)
-
-        assert toy.cpt(tmp_path) == 0
-
-        assert_same_run(tmp_path, cpt_run)
-
-    def test_best_are_kept(self, toy: Toy, tmp_path: Path) -> None:
-        options = [
-            *("regime.score_metric=loss", "regime.keep_best_n_checkpoints=1", "regime.validate_every_n_steps=10"),
-            # It goes up again.
-            *("regime.num_steps=30", "optimizer.config.lr=0.5", "lr_scheduler.config.num_warmup_steps=10"),
-        ]
-
-        assert toy.cpt(tmp_path, *options) == 0
-
-        scores = {
-            int(file.stem[5:]): float(file.read_text()) for file in tmp_path.glob("checkpoints/scores/step_*.txt")
-        }
-
-        assert steps_of(tmp_path) == {f"step_{step}" for step in (30, max(scores, key=lambda step: scores[step]))}

@@ -12,23 +12,22 @@ import torch
 
 from tests.faults import Fault, PlannedRun, cpt_with_faults, run_plan
 from tests.ranks import free_port, start_rank
-from tests.toy_runs import NUM_STEPS, Toy, assert_equal_weights, last_step, read_metrics, read_weights, steps_of
+from tests.toy_runs import (
+    NUM_STEPS,
+    Toy,
+    assert_equal_weights,
+    error_line,
+    last_step,
+    read_metrics,
+    read_weights,
+    steps_of,
+)
 
 
 def read_events(run: Path, rank: int = 0) -> list[dict[str, Any]]:
     file = run / "guards" / f"rank_{rank:02d}.jsonl"
 
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-def error_line(capfd: pytest.CaptureFixture[str]) -> str:
-    err = capfd.readouterr().err
-
-    assert "Traceback" not in err
-
-    (line,) = [line for line in err.splitlines() if ": error: " in line]
-
-    return line
 
 
 @pytest.mark.parametrize(

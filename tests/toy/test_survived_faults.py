@@ -41,7 +41,8 @@ COVERED = {
     "signals: while a job starts": "slurm/test_requeue.py::test_a_job_that_is_preempted_while_it_starts_is_not_lost",
     "signals: of the time limit": "slurm/test_requeue.py::test_a_run_that_is_out_of_time_goes_on",
     "signals: of scancel": "slurm/test_jobs.py::test_what_is_cancelled_saves_and_does_not_come_back",
-    "disk: full during a save": "toy/test_checkpoints.py::TestSaving::test_full_disk",
+    "disk: full during a save": "toy/test_saving.py::test_full_disk",
+    "disk: full for metrics too": "toy/test_saving.py::test_full_disk_that_metrics_meet_first",
     "disk: path and bytes": "unit/checkpoints/test_states.py::TestWriting::test_full_disk_names_path_and_bytes",
     "disk: synced": "unit/checkpoints/test_states.py::TestWriting::test_file_is_synced_to_the_disk",
     "damage: bits, length, files, manifest": (
@@ -70,7 +71,7 @@ COVERED = {
     "not finite: loss, gradient": "toy/test_guards.py::test_run_ends_before_the_step",
     "not finite: on one rank": "toy/test_guards.py::test_all_ranks_know_of_one",
     "not finite: left out and counted": ("toy/test_guards.py::test_steps_are_left_out_and_counted_over_resumptions"),
-    "not finite: weights": "toy/test_checkpoints.py::TestSaving::test_weights_that_are_not_finite_are_not_saved",
+    "not finite: weights": "toy/test_saving.py::test_weights_that_are_not_finite_are_not_saved",
     "loss that jumps": "toy/test_guards.py::test_spike_is_logged_with_its_examples",
     "memory: names the batch, and no start without end": ("toy/test_guards.py::test_end_of_memory_names_the_batch"),
     "rank that hangs": "toy/test_guards.py::test_rank_that_hangs_ends_all_with_stacks",

@@ -27,7 +27,6 @@ from fairseq2.gang import Gangs, all_sum
 from fairseq2.typing import Stateful
 from fairseq2.utils.threading import ThreadPool
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor
 from typing_extensions import override
 
 import codec_s2st
@@ -36,10 +35,11 @@ from codec_s2st.checkpoints.folder import CheckpointFolder
 from codec_s2st.checkpoints.identity import RunIdentity
 from codec_s2st.checkpoints.manifest import Manifest
 from codec_s2st.checkpoints.opening import open_checkpoints
+from codec_s2st.checkpoints.parts import file_of, is_written_here
 from codec_s2st.checkpoints.scores import Scores, find_stale
 from codec_s2st.checkpoints.snapshot import check_finite, copy_to_host
 from codec_s2st.checkpoints.state_files import FileRecord, read_state, write_state
-from codec_s2st.checkpoints.states import FlatState, StateError, flatten_state
+from codec_s2st.checkpoints.states import FlatState, StateError, flatten_state, mesh_of
 from codec_s2st.errors import CodecS2STError
 
 _KINDS: Final = ("trainer", "model", "optimizer", "data_reader")
@@ -97,7 +97,9 @@ class TrustedCheckpointManager(CheckpointManager):
         """
         self._run = run
 
-        open_checkpoints(self._folder, self._gangs.root, run, [self.file_of(kind) for kind in _KINDS], strict=strict)
+        open_checkpoints(
+            self._folder, self._gangs.root, run, [file_of(kind, self._gangs) for kind in _KINDS], strict=strict
+        )
 
     @override
     def save_checkpoint(
@@ -150,10 +152,10 @@ class TrustedCheckpointManager(CheckpointManager):
 
         try:
             for kind, part in parts.items():
-                if self._is_mine(kind):
+                if is_written_here(kind, self._gangs):
                     state = flatten_state(part.state_dict())
 
-                    states[self.file_of(kind)] = state if blocking else copy_to_host(state)
+                    states[file_of(kind, self._gangs)] = state if blocking else copy_to_host(state)
         except StateError as ex:
             error = CodecS2STError(f"the state cannot be saved: {ex}")
 
@@ -178,28 +180,6 @@ class TrustedCheckpointManager(CheckpointManager):
         the process is killed then, another one is to do that again.
         """
         self._is_held = False
-
-    def _is_mine(self, kind: str) -> bool:
-        """Whether this rank is the one that writes its part of a kind, which others may have too."""
-        match kind:
-            case "trainer":
-                return True
-            case "data_reader":
-                return self._gangs.tp.rank == 0
-
-        return self._gangs.rdp.rank == 0
-
-    def file_of(self, kind: str) -> str:
-        """Returns the file that this rank reads of a kind, as a path in a checkpoint."""
-        gangs = self._gangs
-
-        match kind:
-            case "trainer":
-                return f"trainer/rank_{gangs.root.rank:02d}.safetensors"
-            case "data_reader":
-                return f"data_reader/dp_{gangs.dp.rank:02d}.safetensors"
-
-        return f"{kind}/tp_{gangs.tp.rank:02d}/sdp_{gangs.sdp.rank:02d}.safetensors"
 
     def _write(self, step: int, states: Mapping[str, FlatState]) -> _Written:
         """Writes this rank's files. What goes wrong is for all ranks to know, and is not raised here."""
@@ -255,6 +235,32 @@ class TrustedCheckpointManager(CheckpointManager):
         self._finish(save.step, named.result, save.callback, blocking=False)
 
         return True
+
+    def abandon(self) -> None:
+        """Ends a save that is under way when the run cannot go on: a checkpoint that has not got its name gets none.
+
+        Of several ranks, others may write still; then the next start removes what they leave.
+
+        :raises CodecS2STError: its files cannot be written either.
+        """
+        save = self._save
+
+        if save is None or self._gangs.root.size > 1:
+            return
+
+        if not self._is_held:
+            self.maybe_complete_save_operation(blocking=True)
+
+            return
+
+        self._save = None
+
+        written = save.written.result()
+
+        self._discard(save.step)
+
+        if written.error is not None:
+            raise written.error
 
     def _is_everywhere(self, flag: bool) -> bool:
         root = self._gangs.root
@@ -316,14 +322,14 @@ class TrustedCheckpointManager(CheckpointManager):
 
     @override
     def load_optimizer_state(self, step_nr: int, optimizer: Stateful) -> None:
-        self._load(step_nr, "optimizer", optimizer, mesh=_mesh_of(optimizer))
+        self._load(step_nr, "optimizer", optimizer, mesh=mesh_of(optimizer))
 
     @override
     def load_data_reader_state(self, step_nr: int, data_reader: Stateful) -> None:
         self._load(step_nr, "data_reader", data_reader)
 
     def _load(self, step: int, kind: str, target: Stateful, *, mesh: DeviceMesh | None = None) -> None:
-        file = self._folder.of(step) / self.file_of(kind)
+        file = self._folder.of(step) / file_of(kind, self._gangs)
 
         try:
             target.load_state_dict(read_state(file, mesh=mesh))
@@ -387,14 +393,3 @@ class TrustedCheckpointManager(CheckpointManager):
 
 def _versions() -> dict[str, str]:
     return {"codec_s2st": codec_s2st.__version__, "fairseq2": fairseq2.__version__, "torch": str(torch.__version__)}
-
-
-def _mesh_of(optimizer: Stateful) -> DeviceMesh | None:
-    for group in getattr(optimizer, "param_groups", ()):
-        for parameter in group["params"]:
-            if isinstance(parameter, DTensor):
-                mesh: DeviceMesh = parameter.device_mesh
-
-                return mesh
-
-    return None

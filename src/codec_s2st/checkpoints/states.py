@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeAlias
 
+from fairseq2.typing import Stateful
 from torch import Size, Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Placement, Replicate, Shard
@@ -125,3 +126,15 @@ def restore_state(tree: Json, read: Callable[[str], Tensor], *, mesh: DeviceMesh
         raise
     except (KeyError, TypeError, ValueError, RecursionError) as ex:
         raise StateError(f"its parts do not fit together: {ex}") from ex
+
+
+def mesh_of(optimizer: Stateful) -> DeviceMesh | None:
+    """Returns the ranks that the state of an optimizer is spread over; ``None`` if it is not spread."""
+    for group in getattr(optimizer, "param_groups", ()):
+        for parameter in group["params"]:
+            if isinstance(parameter, DTensor):
+                mesh: DeviceMesh = parameter.device_mesh
+
+                return mesh
+
+    return None

@@ -241,6 +241,11 @@ class SurvivingTask(Task):
                 self._gangs.close()
 
             raise
+        except OSError:
+            # Of a disk that is full, say, which what is being saved meets too.
+            self._manager.abandon()
+
+            raise
         except (RuntimeError, MemoryError) as ex:
             if is_out_of_memory(ex):
                 raise self._guard.out_of_memory() from ex
