@@ -249,7 +249,7 @@ class TestRefused:
         with pytest.raises(UserInputError, match="holds the manifest that is labelled"):
             label(manifest, manifest.parent)
 
-        with pytest.raises(UserInputError, match="has no recordings without 'source_text' to label"):
+        with pytest.raises(UserInputError, match="has no recordings of the split test without 'source_text'"):
             label(manifest, tmp_path / "out", splits=("test",))
 
         assert not (tmp_path / "out").exists()
