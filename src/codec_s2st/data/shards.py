@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final, final
@@ -79,6 +79,8 @@ class ShardSet:
 
         if not folders:
             raise UserInputError("no token shards were given")
+
+        _check_each_once(folders)
 
         index = open_index(folders, verify=verify, skip_damaged=skip_damaged)
 
@@ -315,3 +317,21 @@ def find_shards(path: Path) -> list[Path]:
     check_one_manifest(path, manifests)
 
     return files
+
+
+def _check_each_once(folders: Mapping[Path, Sequence[Path]]) -> None:
+    """
+    :raises UserInputError: a shard is given twice, whose rows would weigh twice.
+    """
+    places: set[Path] = set()
+
+    for folder, paths in folders.items():
+        home = folder.resolve()
+
+        for path in paths:
+            place = home / path.name if home.is_dir() else home
+
+            if place in places:
+                raise UserInputError(f"shard {place} is given twice", hint="name each folder of shards once")
+
+            places.add(place)

@@ -524,6 +524,15 @@ class TestFolders:
 
         assert len(ShardSet.open([tmp_path], codec=CODEC)) == 22
 
+    def test_folder_by_two_names_is_refused(self, tmp_path: Path) -> None:
+        self.fill(tmp_path / "a", 2)
+
+        (tmp_path / "b").symlink_to(tmp_path / "a")
+
+        for other in (tmp_path / "b", tmp_path / "a" / shard_name(1, 2)):
+            with pytest.raises(UserInputError, match=r"is given twice \(name each folder"):
+                ShardSet.open([tmp_path / "a", other], codec=CODEC)
+
     def test_incomplete_folder_is_refused(self, tmp_path: Path) -> None:
         self.fill(tmp_path, 3)
 
