@@ -113,7 +113,10 @@ def check_parent(path: Path) -> None:
     :raises UserInputError: it cannot.
     """
     if not path.parent.is_dir():
-        raise UserInputError(f"'{path}' cannot be written: there is no folder '{path.parent}'")
+        raise UserInputError(
+            f"'{path}' cannot be written: there is no folder '{path.parent}'",
+            hint=None if path.parent.exists() else f"mkdir -p {path.parent}",
+        )
 
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise UserInputError(f"'{path}' cannot be written: no permission to write into '{path.parent}'")
