@@ -12,6 +12,9 @@ from codec_s2st.errors import CodecS2STError, UserInputError
 _MACHINE_ERRNOS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """What another path would not mend."""
 
+_CONNECTION_WORDS: Final = ("/gloo/transport/", "NCCL error", "NCCL communicator was aborted")
+"""In what the backends of torch.distributed raise when a connection is lost."""
+
 
 def explain(ex: BaseException) -> CodecS2STError:
     """Returns the error to print for ``ex``; where one of ours is its cause, that one."""
@@ -36,6 +39,13 @@ def explain(ex: BaseException) -> CodecS2STError:
     # What `Path.resolve` raises before Python 3.13.
     if isinstance(ex, RuntimeError) and str(ex).startswith("Symlink loop from "):
         return UserInputError(str(ex), hint="remove the link")
+
+    # What a collective operation raises on the ranks that are left, as a bare RuntimeError or a class of torch's own.
+    if isinstance(ex, RuntimeError) and any(word in str(ex) for word in _CONNECTION_WORDS):
+        return CodecS2STError(
+            f"another rank cannot be reached any more: {str(ex).splitlines()[0]}",
+            hint="it has ended, or its node: see the logs of all ranks; the same command goes on with the run",
+        )
 
     return CodecS2STError(
         f"unexpected {type(ex).__name__}: {ex}", hint="set CODEC_S2ST_TRACE=1 to see the stack trace, and report it"

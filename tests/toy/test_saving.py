@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fairseq2.error import raise_operational_system_error
 from fairseq2.metrics.recorders import JsonlMetricRecorder
 
 from codec_s2st.checkpoints import manager
@@ -73,7 +75,7 @@ def test_full_disk_that_metrics_meet_first(
 
     def fail(recorder: Any, category: str, values: Any, step_nr: int | None = None) -> None:
         if step_nr == step:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise_operational_system_error(OSError(errno.ENOSPC, "No space left on device"))
 
         record(recorder, category, values, step_nr)
 
@@ -97,6 +99,23 @@ def test_full_disk_that_metrics_meet_first(
     assert toy.cpt(run) == 0
 
     assert_same_run(run, cpt_run)
+
+
+def test_full_disk_that_shows_when_files_are_synced(
+    toy: Toy, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+    assert toy.cpt(tmp_path) == 1
+
+    line = error_line(capfd)
+
+    assert "_00.safetensors cannot be written: No space left on device (after " in line and " bytes)" in line
+
+    assert not steps_of(tmp_path)
 
 
 def test_weights_that_are_not_finite_are_not_saved(toy: Toy, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -168,6 +168,21 @@ class TestExplain:
         assert error.exit_code == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:538] Read error [127.0.0.1]:1: Connection reset by peer",
+        "NCCL error in: /pytorch/torch/csrc/distributed/c10d/NCCLUtils.cpp:93, remote process exited\nncclRemoteError",
+    ],
+)
+def test_lost_rank_is_told(text: str) -> None:
+    error = explain(RuntimeError(text))
+
+    assert error.exit_code == 1 and "another rank cannot be reached any more: " in str(error)
+
+    assert "\n" not in str(error)
+
+
 class TestFindExtensionProblems:
     def test_none_here(self) -> None:
         assert find_extension_problems() == []

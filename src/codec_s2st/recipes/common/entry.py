@@ -76,9 +76,9 @@ def run_recipe(recipe: Recipe, argv: Sequence[str]) -> None:
             fairseq2_main(recipe)
     except Exception as ex:
         # Of a full disk, Python says neither file nor folder.
-        cause = next((cause for cause in causes_of(ex) if isinstance(cause, OSError)), None)
+        cause = next((cause for cause in causes_of(ex) if isinstance(cause, OSError | CodecS2STError)), None)
 
-        if cause is None or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not isinstance(cause, OSError) or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
 
         place = cause.filename or out

@@ -241,12 +241,10 @@ class SurvivingTask(Task):
                 self._gangs.close()
 
             raise
-        except OSError:
-            # Of a disk that is full, say, which what is being saved meets too.
+        except Exception as ex:
+            # Of a disk that is full for the metrics, what is being saved says how far it came.
             self._manager.abandon()
 
-            raise
-        except (RuntimeError, MemoryError) as ex:
             if is_out_of_memory(ex):
                 raise self._guard.out_of_memory() from ex
 
