@@ -43,6 +43,7 @@ COVERED = {
     "signals: of scancel": "slurm/test_jobs.py::test_what_is_cancelled_saves_and_does_not_come_back",
     "disk: full during a save": "toy/test_saving.py::test_full_disk",
     "disk: full for metrics too": "toy/test_saving.py::test_full_disk_that_metrics_meet_first",
+    "disk: full when files are synced": "toy/test_saving.py::test_full_disk_that_shows_when_files_are_synced",
     "disk: path and bytes": "unit/checkpoints/test_states.py::TestWriting::test_full_disk_names_path_and_bytes",
     "disk: synced": "unit/checkpoints/test_states.py::TestWriting::test_file_is_synced_to_the_disk",
     "damage: bits, length, files, manifest": (
@@ -74,6 +75,7 @@ COVERED = {
     "not finite: weights": "toy/test_saving.py::test_weights_that_are_not_finite_are_not_saved",
     "loss that jumps": "toy/test_guards.py::test_spike_is_logged_with_its_examples",
     "memory: names the batch, and no start without end": ("toy/test_guards.py::test_end_of_memory_names_the_batch"),
+    "rank that has died": "unit/test_explain.py::test_lost_rank_is_told",
     "rank that hangs": "toy/test_guards.py::test_rank_that_hangs_ends_all_with_stacks",
     "rank that hangs: in the interpreter": (
         "unit/recipes/test_watchdog.py::test_process_without_a_beat_ends_with_its_stacks"
