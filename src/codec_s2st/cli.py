@@ -57,6 +57,9 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
     "translate": Command("codec_s2st.recipes.translate.command:main", "translate a recording, or many"),
     "evaluate": Command("codec_s2st.recipes.common.command:main_evaluate", "score a model on a manifest"),
+    "text-report": Command(
+        "codec_s2st.recipes.text_report.command:main", "measure what models have forgotten of text beside the base LLM"
+    ),
     "compare": Command("codec_s2st.recipes.evaluate.compare_command:main", "test whether the scores of models differ"),
 }
 

@@ -17,7 +17,7 @@ METRICS: Final = {"s2st": ("bleu", "chrf", "chrf++", "wer"), "s2tt": ("bleu", "c
 UNMEASURED: Final = {
     "speech quality": "there is no predictor of quality here",
     "speaker similarity": "there is no speaker encoder here",
-    "text retention": "it is the base LLM's text scores that tell; they are not part of this report",
+    "text retention": "codec-s2st text-report tells, beside the base LLM",
 }
 """What a report says nothing about."""
 
