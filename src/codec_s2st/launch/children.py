@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -21,6 +22,11 @@ STOP_SIGNALS: Final = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
 STOPPED_CODES: Final = (STOPPED_EXIT_CODE, *sorted(128 + number for number in STOP_SIGNALS))
 
 _POLL_SECONDS: Final = 0.05
+
+# Found before there is a child, in which little may be done.
+_prctl: Final = ctypes.CDLL(None).prctl
+
+_PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +111,11 @@ def run_children(
     return Outcome(codes=ended, failed=_first_failed(ended) if failed is None else failed)
 
 
+def _follow_parent() -> None:
+    """Has this process told to stop when its parent dies, even of a signal that nobody can hear."""
+    _prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+
+
 class _Group:
     def __init__(self) -> None:
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -124,6 +135,7 @@ class _Group:
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=new_session,
+                preexec_fn=_follow_parent,
             )
 
         self._processes.append(process)

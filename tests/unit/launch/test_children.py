@@ -162,6 +162,14 @@ class TestRunChildren:
 
         assert tmp_path.joinpath("0").read_text() == "ready\nSIGTERM\n"
 
+    def test_when_the_launcher_is_killed_they_stop(self, tmp_path: Path) -> None:
+        file = tmp_path / "told"
+
+        with launcher(file, OBEYS) as process:
+            process.kill()
+
+            wait_for(lambda: file.read_text() == "ready\nSIGTERM\n")
+
     def test_below_nohup_they_go_on(self, tmp_path: Path) -> None:
         with launcher(tmp_path / "0", OBEYS, "nohup") as process:
             process.send_signal(signal.SIGHUP)
