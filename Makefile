@@ -48,7 +48,7 @@ test: lint
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not long" $(FOLDERS) $(ARGS)
 
 test-long: setup
-	$(BIN)/python -m pytest -q -m long tests $(ARGS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m long tests $(ARGS)
 
 # Both libraries with one thread each; ARGS="--threads N" for more.
 bench: setup
