@@ -75,7 +75,8 @@ def _show(out: Path, model: str, num: int, seed: int) -> None:
 
     _run(["evaluate", str(evaluation), "--preset", "demo", "--manifest", str(corpus), "--model", model])
 
-    print(f"\nThe report is {evaluation / 'report.json'}; the translations are in {evaluation / 'wav'}.")
+    print(f"\nThe report to look at and listen to is {evaluation / 'report.html'}; the translations are in")
+    print(f"{evaluation / 'wav'}.")
     print("To train such a model from nothing: make demo-train; to see its learning curves then (or while it runs):")
     print("  .venv/bin/tensorboard --logdir demo-train")
 

@@ -34,17 +34,11 @@ def main(argv: Sequence[str]) -> int:
 
     import json
 
-    import torch
-
     from codec_s2st.codecs import load_codec
+    from codec_s2st.devices import find_device
     from codec_s2st.evaluation.codec_report import report_codec
 
-    try:
-        device = torch.device(args.device)
-
-        torch.empty(0, device=device)
-    except (AssertionError, RuntimeError):
-        raise UserInputError(f"this machine has no device '{args.device}'", hint="try: --device cpu") from None
+    device = find_device(args.device)
 
     codec = load_codec(args.codec, num_streams=args.num_streams, device=device)
 

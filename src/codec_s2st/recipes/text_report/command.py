@@ -52,18 +52,13 @@ def main(argv: Sequence[str]) -> int:
 
     questions = [] if args.choices is None else read_questions(args.choices)[: args.max_items]
 
-    import torch
     from tqdm import tqdm
 
+    from codec_s2st.devices import find_device
     from codec_s2st.evaluation.table import plain
     from codec_s2st.recipes.text_report.measure import measure
 
-    try:
-        device = torch.device(args.device)
-
-        torch.empty(0, device=device)
-    except (AssertionError, RuntimeError):
-        raise UserInputError(f"this machine has no device '{args.device}'", hint="try: --device cpu") from None
+    device = find_device(args.device)
 
     with tqdm(desc="text-report", unit=" texts", disable=not sys.stderr.isatty(), leave=False) as bar:
         report = measure(

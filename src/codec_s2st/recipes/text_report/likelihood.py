@@ -9,7 +9,6 @@ from typing import Final, Protocol, final
 import torch
 from torch import Tensor
 
-from codec_s2st.data.templates import find_template
 from codec_s2st.models.codec_lm.model import CodecLM
 from codec_s2st.tokens.sequence import Modality, Segment, SequenceBuilder
 from codec_s2st.tokens.vocabulary import language_tag, task_tag
@@ -67,8 +66,6 @@ class TextScorer:
         self._tags: list[int] | None = None
 
         if language is not None:
-            assert find_template(_TASK).name == _TASK
-
             self._tags = [model.vocabulary.special(tag) for tag in (task_tag(_TASK), language_tag(language))]
 
     @property
@@ -139,13 +136,15 @@ class TextScorer:
 def _batches(items: Sequence[tuple[Tensor, int]], max_steps: int) -> Iterator[list[tuple[Tensor, int]]]:
     batch: list[tuple[Tensor, int]] = []
 
+    longest = 0
+
     for item in items:
-        longest = max(len(ids) for ids, _ in [*batch, item])
+        longest = max(longest, len(item[0]))
 
         if batch and longest * (len(batch) + 1) > max_steps:
             yield batch
 
-            batch = []
+            batch, longest = [], len(item[0])
 
         batch.append(item)
 
