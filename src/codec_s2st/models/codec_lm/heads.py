@@ -238,13 +238,14 @@ class CodecLMHeads(Module, Sharded):
 
         return torch.cat([functional.linear(by_stream[:, i], part) for i, part in enumerate(parts)], dim=-1)
 
-    def stream0_logits(self, hidden: Tensor) -> Tensor:
+    def stream0_logits(self, hidden: Tensor, space: range | None = None) -> Tensor:
         """
         :param hidden: *Shape:* [N, D].
+        :param space: The ids that are asked for; by default all.
 
-        :returns: *Shape:* [N, text + specials + C_0].
+        :returns: *Shape:* [N, text + specials + C_0], or [N, size of the space].
         """
-        return logits_of_rows(hidden, self._stream0_tables(), range(self.vocabulary.stream0_size))
+        return logits_of_rows(hidden, self._stream0_tables(), space or range(self.vocabulary.stream0_size))
 
     def _stream0_tables(self) -> list[Tensor]:
         """Returns the rows of stream 0; where those of the text are a parameter of their own, in two tables."""
@@ -257,16 +258,17 @@ class CodecLMHeads(Module, Sharded):
 
         return gather_rows(self.codebook_weight, self.tp_gang)[: sum(self.vocabulary.codebook_sizes[1:])]
 
-    def logits(self, hidden: Tensor, ids: Tensor | None = None) -> tuple[Tensor, ...]:
+    def logits(self, hidden: Tensor, ids: Tensor | None = None, *, space: range | None = None) -> tuple[Tensor, ...]:
         """Returns the logits of each stream of steps that are known.
 
         :param hidden: *Shape:* [N, D].
         :param ids: The ids of the steps that are predicted; a depth transformer shows each stream those before it.
             *Shape:* [N, Q].
+        :param space: The ids of stream 0 that are asked for; by default all.
 
-        :returns: Q tensors: [N, text + specials + C_0] first, then [N, C_q] each.
+        :returns: Q tensors: [N, text + specials + C_0] first, or [N, size of the space], then [N, C_q] each.
         """
-        stream0 = self.stream0_logits(hidden)
+        stream0 = self.stream0_logits(hidden, space)
 
         if self.codebook_weight is None:
             return (stream0,)
