@@ -39,6 +39,9 @@ MAX_LENGTH_RATIO: Final = 2.0
 MAX_TEXT_PER_SECOND: Final = 12.0
 """Text tokens for a second of speech, at most; and 16 more."""
 
+SECONDS_PER_TOKEN: Final = 0.4
+"""What a token of text is taken for where there is no recording to compare with."""
+
 MAX_CHANNELS: Final = 64
 """More than that, and more than samples, are samples that were taken for channels."""
 
@@ -59,6 +62,13 @@ class SpeechInput:
     """Samples in [-1, 1]. *Shape:* [N], or [C, N] with channels that are mixed down."""
 
     sample_rate: int
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """What is to be spoken, or translated, by tasks that start from text."""
+
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +102,7 @@ class _Draft:
     """A translation that is being made."""
 
     num_frames: int
-    """Of the recording."""
+    """Of the recording, or of what the text is taken for."""
 
     segments: list[Segment]
     """What is there so far: condition, given segments, and steps."""
@@ -219,21 +229,23 @@ class SpeechTranslator:
 
     def translate_all(
         self,
-        inputs: Sequence[SpeechInput],
+        inputs: Sequence[SpeechInput] | Sequence[TextInput],
         *,
         source_lang: str | None = None,
         target_lang: str | None = None,
         task: str | None = None,
         voice: SpeechInput | None = None,
     ) -> list[Translation]:
-        """Translates several recordings, decoded in batches; see :meth:`translate`."""
-        template, source, target = self.check(task, source_lang, target_lang)
+        """Translates several recordings, or texts, decoded in batches; see :meth:`translate`."""
+        given = Modality.TEXT if any(isinstance(one, TextInput) for one in inputs) else Modality.SPEECH
+
+        template, source, target = self.check(task, source_lang, target_lang, given=given)
 
         self.check_voice(template, voice)
 
         voice_codes = None if voice is None else self.encode(voice)
 
-        drafts = [self._start(speech, template, source, target, voice_codes) for speech in inputs]
+        drafts = [self._start(one, template, source, target, voice_codes) for one in inputs]
 
         for i, slot in enumerate(template.predicted):
             modality = _modality(slot)
@@ -247,10 +259,14 @@ class SpeechTranslator:
 
         return [self._finish(draft, template) for draft in drafts]
 
-    def check(self, task: str | None, source: str | None, target: str | None) -> tuple[TaskTemplate, str, str]:
+    def check(
+        self, task: str | None, source: str | None, target: str | None, *, given: Modality = Modality.SPEECH
+    ) -> tuple[TaskTemplate, str, str]:
         """Returns the task and the languages that are meant, defaults filled in.
 
-        :raises UserInputError: the model was not trained for them.
+        :param given: What the task has to start from.
+
+        :raises UserInputError: the model was not trained for them, or the task starts from something else.
         """
         task = self.tasks[0] if task is None else task
 
@@ -259,8 +275,8 @@ class SpeechTranslator:
 
         template = find_template(task, self.own_tasks)
 
-        if not template.starts_from_speech:
-            raise UserInputError(f"task '{task}' does not start from speech")
+        if not (template.starts_from_speech if given is Modality.SPEECH else template.starts_from_text):
+            raise UserInputError(f"task '{task}' does not start from {given.value}")
 
         if not all(isinstance(slot, WholeSlot) for slot in template.predicted):
             raise UserInputError(f"task '{task}' predicts words in turn written and spoken, which is not generated")
@@ -297,15 +313,27 @@ class SpeechTranslator:
 
         seconds = speech.wave.size(-1) / speech.sample_rate
 
-        rate = self.codec.spec.frame_rate * (self.codec.spec.num_streams if self.model.pattern.name == "flatten" else 1)
-
-        longest = (self.model.max_seq_len / rate - 2.0) / (1.0 + MAX_LENGTH_RATIO)
-
-        if seconds > longest:
+        if seconds > self.max_seconds:
             raise UserInputError(
-                f"{name} has {seconds:.1f} s, but model '{self.name}' takes at most {longest:.1f} s",
+                f"{name} has {seconds:.1f} s, but model '{self.name}' takes at most {self.max_seconds:.1f} s",
                 hint="split it at pauses",
             )
+
+    @property
+    def max_seconds(self) -> float:
+        """The longest recording that has room beside its translation."""
+        return (self.model.max_seq_len / self._steps_per_second - 2.0) / (1.0 + MAX_LENGTH_RATIO)
+
+    @property
+    def max_text_tokens(self) -> int:
+        """The longest text that has room beside what is made of it."""
+        rate = self._steps_per_second
+
+        return math.floor((self.model.max_seq_len - 2.0 * rate) / (1.0 + MAX_LENGTH_RATIO * SECONDS_PER_TOKEN * rate))
+
+    @property
+    def _steps_per_second(self) -> float:
+        return self.codec.spec.frame_rate * (self.codec.spec.num_streams if self.model.pattern.name == "flatten" else 1)
 
     def check_voice(self, template: TaskTemplate, voice: SpeechInput | None) -> None:
         """
@@ -316,40 +344,61 @@ class SpeechTranslator:
         if voice is not None and slot is None:
             raise UserInputError(f"task '{template.name}' takes no voice", hint="leave the voice out")
 
-        if voice is None and slot is not None and slot.side == "target":
+        if voice is None and slot is not None and (slot.side == "target" or template.starts_from_text):
             raise UserInputError(f"task '{template.name}' speaks in a voice that is given", hint="--voice RECORDING")
 
         if voice is not None:
             _check_samples(voice, "the voice")
 
     def _start(
-        self, speech: SpeechInput, template: TaskTemplate, source: str, target: str, voice: Tensor | None
+        self, given: SpeechInput | TextInput, template: TaskTemplate, source: str, target: str, voice: Tensor | None
     ) -> _Draft:
         """
         :param voice: The codes of who is to speak. *Shape:* [T, Q].
         """
-        self.check_speech(speech)
+        if isinstance(given, TextInput):
+            ids = self._encode_text(given.text)
 
-        codes = self.encode(speech)
+            prompt, num_frames = ids, round(SECONDS_PER_TOKEN * len(ids) * self.codec.spec.frame_rate)
+        else:
+            self.check_speech(given)
+
+            prompt = self.encode(given)
+
+            num_frames = len(prompt)
 
         languages = [source if side == "source" else target for side in template.language_sides]
 
         segments = [condition_segment(self.model.vocabulary, template.tag, *languages)]
 
         for slot in template.given:
-            segment = codes
-
             if slot.role is Role.VOICE:
                 assert template.voice is not None
 
                 # The recording is all that is known of who speaks in it.
-                segment = codes if voice is None else voice
+                segment = prompt if voice is None else voice
 
                 segment = segment[: round(template.voice.seconds * self.codec.spec.frame_rate)]
 
-            segments.append(Segment(Modality.SPEECH, segment, in_loss=False))
+                segments.append(Segment(Modality.SPEECH, segment, in_loss=False))
+            else:
+                segments.append(Segment(_modality(slot), prompt, in_loss=False))
 
-        return _Draft(codes.size(0), segments)
+        return _Draft(num_frames, segments)
+
+    def _encode_text(self, text: str) -> Tensor:
+        ids = self.tokenizer.encode(" ".join(text.split()))
+
+        if len(ids) == 0:
+            raise UserInputError("the text is empty")
+
+        if len(ids) > self.max_text_tokens:
+            raise UserInputError(
+                f"the text has {len(ids)} tokens, but model '{self.name}' takes at most {self.max_text_tokens}",
+                hint="split it at sentences",
+            )
+
+        return ids
 
     def _make_request(self, draft: _Draft, modality: Modality, seed: int) -> GenerationRequest:
         if modality is Modality.SPEECH:
@@ -411,7 +460,7 @@ class SpeechTranslator:
 
 
 def _modality(slot: Slot) -> Modality:
-    """Returns the modality of a segment that is to be generated; the others are refused before."""
+    """Returns the modality of a segment that is whole; the others are refused before."""
     assert isinstance(slot, WholeSlot)
 
     return slot.modality

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from codec_s2st.data.slots import Example
 from codec_s2st.data.task_entries import parse_tasks
 from codec_s2st.data.templates import TaskTemplate, find_template, render
 from codec_s2st.errors import UserInputError
-from codec_s2st.generation.generator import GeneratedSegment, GenerationRequest
+from codec_s2st.generation.generator import GeneratedSegment, GenerationOptions, GenerationRequest, SegmentGenerator
 from codec_s2st.tokens.sequence import Modality, SequenceBuilder
 from codec_s2st.tokens.vocabulary import STANDARD_SPECIALS, Vocabulary, assign_own_slots
-from codec_s2st.translator import SpeechInput, SpeechTranslator
+from codec_s2st.translator import SpeechInput, SpeechTranslator, TextInput
 from tests.published import publish_random_model, write_speech
 
 OWN = parse_tasks(
@@ -38,7 +39,7 @@ OWN = parse_tasks(
 )
 
 # At 25 frames a second.
-VOICE_FRAMES = {"s2st_voice": 75, "spelled": 5}
+VOICE_FRAMES = {"s2st_voice": 75, "tts_voice": 75, "spelled": 5}
 
 TEXTS = {"source": "la casa", "target": "the house"}
 
@@ -62,7 +63,9 @@ class RecordingGenerator:
 
 @pytest.fixture(scope="module")
 def translator(tmp_path_factory: pytest.TempPathFactory) -> SpeechTranslator:
-    tasks = ("s2st", "s2st_chain", "s2st_via_text", "s2st_voice", "s2tt", "tts", "interleaved_lm")
+    texts = ("tts", "t2st", "mt", "tts_voice")
+
+    tasks = ("s2st", "s2st_chain", "s2st_via_text", "s2st_voice", "s2tt", *texts, "interleaved_lm")
 
     card = publish_random_model(tmp_path_factory.mktemp("model"), "random", tasks=tasks)
 
@@ -154,6 +157,75 @@ def test_prompts_are_what_training_renders(
         assert output.text == TEXTS[target.side] and output.waveform is None
     else:
         assert output.text is None and output.codes is not None and torch.equal(output.codes, said[-1])
+
+
+@pytest.mark.parametrize("task", ["tts", "t2st", "mt", "tts_voice"])
+def test_prompts_of_text_are_what_training_renders(translator: SpeechTranslator, tmp_path: Path, task: str) -> None:
+    template = find_template(task)
+
+    [said] = answers(translator, template)
+
+    generator = RecordingGenerator([said])
+
+    translator._generator = generator  # type: ignore[assignment]
+
+    voice = record(tmp_path / "voice.wav", 4.0, seed=2) if task == "tts_voice" else None
+
+    [output] = translator.translate_all([TextInput(" la  casa\n")], task=task, voice=voice)
+
+    codes = torch.arange(12).view(6, 2).numpy()
+
+    row = ShardRow("u", "train", Side(codes, "la casa", "spa"), Side(codes, "the house", "eng"))
+
+    example = Example(row, None if voice is None else translator.encode(voice).numpy()[: VOICE_FRAMES[task]])
+
+    whole = render(template, example, translator._builder, translator.tokenizer.encode, "target").ids
+
+    [request] = generator.requests
+
+    [modality] = template.target.modalities
+
+    assert torch.equal(request.prompt, whole[: len(whole) - translator._builder.num_steps(modality, len(said)) + 1])
+
+    # A token is taken for 0.4 seconds, and the output may be twice as long and a second longer.
+    num_tokens = len(translator.tokenizer.encode("la casa"))
+
+    frames = round(0.4 * num_tokens * 25)
+
+    assert request.max_length == (2 * frames + 25 if modality is Modality.SPEECH else math.ceil(12 * frames / 25) + 16)
+
+    assert output.text == (None if modality is Modality.SPEECH else "the house")
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "message"),
+    [
+        ("tts", " \n", "the text is empty"),
+        (
+            "tts",
+            "casa " * 200,
+            r"the text has \d+ tokens, but model 'random' takes at most \d+ \(split it at sentences",
+        ),
+        ("s2st", "la casa", "task 's2st' does not start from text"),
+        ("tts_voice", "la casa", r"task 'tts_voice' speaks in a voice that is given \(--voice RECORDING\)"),
+    ],
+)
+def test_text_that_cannot_be_used_is_refused(translator: SpeechTranslator, task: str, text: str, message: str) -> None:
+    with pytest.raises(UserInputError, match=message):
+        translator.translate_all([TextInput(text)], task=task)
+
+
+def test_the_longest_text_has_room(translator: SpeechTranslator) -> None:
+    translator._generator = SegmentGenerator(translator.model, GenerationOptions())
+
+    text, num = "casa", translator.max_text_tokens
+
+    while len(translator.tokenizer.encode(f"{text} casa")) <= num:
+        text += " casa"
+
+    [output] = translator.translate_all([TextInput(text)], task="tts")
+
+    assert output.codes is not None and len(output.codes) > 0
 
 
 def test_each_segment_has_random_numbers_of_its_own(translator: SpeechTranslator, speech: SpeechInput) -> None:

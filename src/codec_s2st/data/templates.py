@@ -91,9 +91,17 @@ class TaskTemplate:
     @property
     def starts_from_speech(self) -> bool:
         """Whether, but for a voice, the source's utterance is all that is given."""
+        return self._starts_from(Modality.SPEECH)
+
+    @property
+    def starts_from_text(self) -> bool:
+        """Whether, but for a voice, the source's text is all that is given."""
+        return self._starts_from(Modality.TEXT)
+
+    def _starts_from(self, modality: Modality) -> bool:
         match [slot for slot in self.given if slot.role is Role.PROMPT]:
-            case [WholeSlot(modality=Modality.SPEECH, side="source")]:
-                return True
+            case [WholeSlot(side="source") as slot]:
+                return slot.modality is modality
 
         return False
 
