@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from codec_s2st.data.files import atomic_path
+from codec_s2st.evaluation.identity import Identity as Identity
 from codec_s2st.evaluation.resampling import Interval
 from codec_s2st.evaluation.table import markdown, plain
 
-REPORT_FORMAT: Final = 2
+REPORT_FORMAT: Final = 3
 
 MODEL: Final = "model"
 
@@ -24,17 +25,6 @@ REFERENCE_AUDIO: Final = "reference audio"
 
 CHANCE: Final = "chance"
 """Each item answered by the reference of another one."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Weights that have a name."""
-
-    name: str
-    """The name of the asset card."""
-
-    weights_hash: str
-    """SHA-256, in hex."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +41,7 @@ class ScoreRecord:
     """The ISO 639-3 code of the texts' language, if it is known."""
 
     metric: str
-    """Such as ``bleu``, or ``asr-bleu`` if it is of what a listener heard."""
+    """Such as ``bleu``, ``asr-bleu`` if it is of what a listener heard, or ``stoi`` if it is of the speech itself."""
 
     value: float | None
     """``None`` if it was not measured."""
@@ -63,11 +53,20 @@ class ScoreRecord:
     """Why there is no value."""
 
     signature: str
-    normaliser: str
+
+    normaliser: str | None
+    """``None`` where no text is compared."""
+
     num_items: int
 
     transcriber: str | None
     """The listener: a name, and behind a blank its version; ``None`` where none is involved."""
+
+    judge: str | None = None
+    """Who gave each item its number: a name, and behind a blank its version; ``None`` where it is arithmetic alone."""
+
+    instrument: Identity | None = None
+    """The weights of the listener or the judge; ``None`` where it has none."""
 
     share_of_reference: float | None = None
     """The value as a share of the same listener's on the reference's audio; higher-is-better metrics only."""
@@ -75,10 +74,26 @@ class ScoreRecord:
     empty_hypotheses: tuple[str, ...] = ()
     """The ids of items that the system, or its listener, had no word for; they are scored."""
 
+    failed: tuple[str, ...] = ()
+    """The ids of items that should have been scored, but that listener or metric gave nothing for."""
+
+    @property
+    def is_of_text(self) -> bool:
+        """Whether texts were compared, in which case the score is of the corpus, not a mean over items."""
+        return self.normaliser is not None
+
 
 @dataclass(frozen=True)
 class LeftOut:
     """An item, or one side of it, that could not be scored."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ItemWarning:
+    """What is odd about an item that was scored all the same, or that one metric has no value for."""
 
     id: str
     reason: str
@@ -143,6 +158,9 @@ class Report:
     not_measured: Mapping[str, str]
     """Qualities that nothing here says anything about, each with the reason."""
 
+    warnings: tuple[ItemWarning, ...] = ()
+    """Silent or clipped recordings, and metrics that failed on an item."""
+
     def to_json(self) -> str:
         data = {"format": REPORT_FORMAT, **asdict(self)}
 
@@ -152,40 +170,59 @@ class Report:
 
     def to_text(self) -> str:
         """Returns what is printed: a title, the table, and lines about speed and omissions."""
-        return "\n".join([self.title(), "", plain(self.table()), "", *self.remarks()])
+        tables = [line for cells in self.tables() for line in (plain(cells), "")]
+
+        return "\n".join([self.title(), "", *tables, *self.remarks()])
 
     def to_markdown(self) -> str:
         remarks = [f"- {remark}" for remark in (*self.remarks(), *self.details())]
 
-        return "\n".join([f"# {self.title()}", "", markdown(self.table()), "", *remarks, ""])
+        tables = [line for cells in self.tables() for line in (markdown(cells), "")]
+
+        return "\n".join([f"# {self.title()}", "", *tables, *remarks, ""])
 
     def details(self) -> list[str]:
         """Returns what is needed to find the scores again, and what is missing, a line each."""
         transcribers = {record.transcriber: None for record in self.scores if record.transcriber is not None}
 
+        judges = {record.judge: None for record in self.scores if record.judge is not None}
+
+        instruments = {record.instrument: None for record in self.scores if record.instrument is not None}
+
         signatures = {f"{record.metric}: {record.signature}": None for record in self.scores}
 
         return [
             *(f"listener: {transcriber}" for transcriber in transcribers),
+            *(f"judge: {judge}" for judge in judges),
+            *(f"weights of {weights.name}: {weights.weights_hash}" for weights in instruments),
             *signatures,
             *(f"{quality}: not measured: {reason}" for quality, reason in self.not_measured.items()),
             *(f"left out: {item.id}: {item.reason}" for item in self.left_out),
+            *(f"warning: {item.id}: {item.reason}" for item in self.warnings),
         ]
 
-    def table(self) -> list[list[str]]:
-        """Returns the cells, the head first: a row a system and listener, a column a metric."""
-        metrics = list(dict.fromkeys(record.metric for record in self.scores))
+    def tables(self) -> list[list[list[str]]]:
+        """Returns the cells of each table: that of texts, and that of the speech itself where something is known."""
+        measures = self.measures_table()
 
-        has_share = any(record.share_of_reference is not None for record in self.scores)
+        return [self.table(), *([measures] if len(measures) > 1 else [])]
+
+    def table(self) -> list[list[str]]:
+        """Returns the cells of the texts' scores, the head first: a row a system and listener, a column a metric."""
+        scores = [record for record in self.scores if record.is_of_text]
+
+        metrics = list(dict.fromkeys(record.metric for record in scores))
+
+        has_share = any(record.share_of_reference is not None for record in scores)
 
         head = ["system", "listener", *metrics, *([f"{metrics[0]} share"] if has_share else []), "items"]
 
         groups: dict[tuple[str, str | None, str | None], dict[str, ScoreRecord]] = {}
 
-        for record in self.scores:
+        for record in scores:
             groups.setdefault((record.system, record.transcriber, record.language), {})[record.metric] = record
 
-        has_languages = len({record.language for record in self.scores}) > 1
+        has_languages = len({record.language for record in scores}) > 1
 
         rows = [head]
 
@@ -209,6 +246,28 @@ class Report:
 
         return rows
 
+    def measures_table(self) -> list[list[str]]:
+        """Returns the cells of what is measured of speech itself, the head first: a row a metric, a column a system."""
+        scores = [record for record in self.scores if not record.is_of_text]
+
+        systems = list(dict.fromkeys(record.system for record in scores))
+
+        groups: dict[tuple[str, str | None], dict[str, ScoreRecord]] = {}
+
+        for record in scores:
+            groups.setdefault((record.metric, record.judge), {})[record.system] = record
+
+        rows = [["metric", "judge", *systems, "items"]]
+
+        for (metric, judge), records in groups.items():
+            cells = [_cell(records.get(system)) for system in systems]
+
+            num_items = max(record.num_items for record in records.values())
+
+            rows.append([metric, (judge or "-").partition(" ")[0], *cells, str(num_items)])
+
+        return rows
+
     def title(self) -> str:
         model = f"{self.model.name} ({self.model.weights_hash[:12]})"
 
@@ -220,7 +279,7 @@ class Report:
 
         rate = "not measured" if factor is None else f"{factor:.2f}"
 
-        normalisers = ", ".join(dict.fromkeys(record.normaliser for record in self.scores))
+        normalisers = ", ".join(dict.fromkeys(record.normaliser for record in self.scores if record.normaliser))
 
         remarks = [
             f"{self.num_translated} of {self.num_selected} items translated, {len(self.unfinished)} of them cut at the "
@@ -237,6 +296,13 @@ class Report:
             first = self.left_out[0]
 
             remarks.append(f"{len(self.left_out)} left out, the first: '{first.id}': {first.reason}")
+
+        if self.warnings:
+            num_items, odd = len({item.id for item in self.warnings}), self.warnings[0]
+
+            remarks.append(
+                f"{len(self.warnings)} warning(s) of {num_items} item(s), the first: '{odd.id}': {odd.reason}"
+            )
 
         return remarks
 
@@ -260,8 +326,11 @@ def _cell(record: ScoreRecord | None) -> str:
 
 
 def format_value(metric: str, value: float) -> str:
-    """Returns a score as people write it: error rates are fractions, the others go to 100."""
-    return f"{value:.3f}" if metric.endswith("er") else f"{value:.1f}"
+    """Returns a score as people write it: BLEU and chrF go to 100, error rates and the others are small numbers."""
+    return f"{value:.1f}" if metric.removeprefix("asr-") in _OF_HUNDRED else f"{value:.3f}"
+
+
+_OF_HUNDRED: Final = frozenset({"bleu", "chrf", "chrf++"})
 
 
 def write_report(report: Report, folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codec_s2st.errors import UserInputError
-from codec_s2st.evaluation.report import Identity, LeftOut, Report, ScoreRecord, Speed, write_report
+from codec_s2st.evaluation.report import Identity, ItemWarning, LeftOut, Report, ScoreRecord, Speed, write_report
 from codec_s2st.evaluation.resampling import Interval
 
 MODEL = Identity("codec_s2st_x", "ab" * 32)
@@ -101,7 +101,7 @@ def test_markdown() -> None:
 def test_json_holds_all_that_a_score_needs() -> None:
     data = json.loads(REPORT.to_json())
 
-    assert data["format"] == 2
+    assert data["format"] == 3
 
     assert data["speed"]["real_time_factor"] == 0.25
 
@@ -117,9 +117,49 @@ def test_json_holds_all_that_a_score_needs() -> None:
         "normaliser": "basic-1",
         "num_items": 2,
         "transcriber": "open (ears 1.0)",
+        "judge": None,
+        "instrument": None,
         "share_of_reference": 0.5,
         "empty_hypotheses": [],
+        "failed": [],
     }
+
+
+def test_speech_itself_has_a_table_of_its_own() -> None:
+    def measured(system: str, value: float | None, **more: object) -> ScoreRecord:
+        return replace(
+            record(system, "likeness", value, None),
+            normaliser=None,
+            judge="xvector:x (transformers 1)",
+            instrument=Identity("x", "12" * 32),
+            **more,  # type: ignore[arg-type]
+        )
+
+    scores = (
+        measured("model", 0.7126, interval=Interval(0.7, 0.72), num_items=1, failed=("b",)),
+        measured("reference audio", None, not_measured="likeness: too short"),
+    )
+
+    warnings = (ItemWarning("b", "likeness of model: too short"), ItemWarning("b", "the output is silent"))
+
+    report = replace(REPORT, scores=(*REPORT.scores, *scores), warnings=warnings)
+
+    # The first one is as it was.
+    assert TEXT.partition("\n2 of 3")[0] in report.to_text()
+
+    lines = report.to_markdown().splitlines()
+
+    assert "| metric | judge | model | reference audio | items |" in lines
+    assert "| likeness | xvector:x | 0.713 [0.700, 0.720] | not measured | 2 |" in lines
+
+    for line in (
+        "judge: xvector:x (transformers 1)",
+        f"weights of x: {'12' * 32}",
+        "2 warning(s) of 1 item(s), the first: 'b': likeness of model: too short",
+        "warning: b: the output is silent",
+        "not measured: likeness: too short",
+    ):
+        assert f"- {line}" in lines
 
 
 def test_report_without_speech_has_no_factor() -> None:

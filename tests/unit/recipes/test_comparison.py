@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -10,11 +11,10 @@ from random import Random
 import pytest
 
 from codec_s2st.cli import main
-from codec_s2st.evaluation.report import CHANCE, MODEL, Identity, Report, Speed, write_report
+from codec_s2st.evaluation.measures import Gauge, Measure
+from codec_s2st.evaluation.report import CHANCE, MODEL, write_report
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, Hypothesis, rank_file, write_items
-from codec_s2st.recipes.evaluate.scoring import score_items
-
-CODEC = Identity("codec_s2st_c", "cd" * 32)
+from tests.reports import make_report
 
 WORDS = "we like the white flowers of my old friend who lives in the house behind the river".split()
 
@@ -40,35 +40,17 @@ def make_items(error_rate: float, *, num: int = 30, listener: str | None = LISTE
     return items
 
 
-def write(folder: Path, items: list[EvaluatedItem], *, model: str = "m", num_ranks: int = 1) -> Path:
-    listeners = sorted({h.transcriber for item in items for h in item.hypotheses if h.transcriber})
-
-    kind = "s2st" if listeners else "asr"
-
-    identity = Identity(f"codec_s2st_{model}", "ab" * 32)
-
-    report = Report(
-        tool="codec_s2st 0.1.0",
-        task=kind,
-        model=identity,
-        codec=CODEC,
-        manifest="/data/manifest.parquet",
-        manifest_hash="ef" * 32,
-        split=None,
-        seed=0,
-        generation={},
-        num_selected=len(items),
-        num_translated=len(items),
-        scores=tuple(score_items(kind, items, transcribers=listeners, model=identity, codec=CODEC, seed=0)),
-        speed=Speed(seconds_in=1.0, seconds_out=1.0, work_seconds=1.0, device="cpu", batch_size=8, num_ranks=num_ranks),
-        left_out=(),
-        unfinished=(),
-        not_measured={},
-    )
-
+def write(
+    folder: Path,
+    items: list[EvaluatedItem],
+    *,
+    model: str = "m",
+    num_ranks: int = 1,
+    gauges: Sequence[Gauge] = (),
+) -> Path:
     folder.mkdir(parents=True)
 
-    write_report(report, folder)
+    write_report(make_report(items, model=f"codec_s2st_{model}", num_ranks=num_ranks, gauges=gauges), folder)
 
     for rank in range(num_ranks):
         write_items(rank_file(folder, rank), items[rank::num_ranks])
@@ -168,6 +150,70 @@ def test_languages_are_compared_by_themselves(tmp_path: Path, capsys: pytest.Cap
     assert sizes == {("deu", 10), ("eng", 20)}
 
 
+class TestMeasures:
+    JUDGE = "xvector:x (transformers 1)"
+
+    GAUGE = Gauge(metric="likeness", systems=(MODEL,), signature="s", judge=JUDGE)
+
+    def judged(self, value: float, **more: object) -> list[EvaluatedItem]:
+        return [
+            replace(
+                item,
+                measures=(Measure(system=MODEL, metric="likeness", judge=self.JUDGE, value=value + 0.01 * (idx % 3)),),
+                **more,  # type: ignore[arg-type]
+            )
+            for idx, item in enumerate(make_items(0.3))
+        ]
+
+    def test_means_are_compared_item_by_item(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        one = write(tmp_path / "one", self.judged(0.4, language="eng"), model="a", gauges=[self.GAUGE])
+
+        items = self.judged(0.6, language="eng")
+
+        # What failed for one of the two is left out of both.
+        items[0] = replace(
+            items[0],
+            measures=(
+                Measure(system=MODEL, metric="likeness", judge=self.JUDGE, value=None, not_measured="too short"),
+            ),
+        )
+
+        two = write(tmp_path / "two", items, model="b", gauges=[self.GAUGE])
+
+        found = compare(capsys, one, two, "--out", tmp_path / "out")
+
+        [entry] = [entry for entry in found["differences"] if entry["metric"] == "likeness"]  # type: ignore[attr-defined]
+
+        assert entry["num_items"] == 29 and entry["judge"] == "xvector:x" and entry["normaliser"] is None
+
+        assert entry["tests"]["difference"] == pytest.approx(0.2) and entry["tests"]["bootstrap_p"] < 0.01
+
+        assert "| likeness | xvector:x | " in (tmp_path / "out" / "comparison.md").read_text()
+
+    def test_other_judge_is_refused(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        one = write(tmp_path / "one", self.judged(0.4), gauges=[self.GAUGE])
+
+        gauge = replace(self.GAUGE, judge="xvector:x (transformers 2)")
+
+        items = [replace(item, measures=(replace(item.measures[0], judge=gauge.judge),)) for item in self.judged(0.4)]
+
+        two = write(tmp_path / "two", items, gauges=[gauge])
+
+        assert "the judge of likeness differs" in refused(capsys, one, two)
+
+    def test_one_item_is_no_comparison(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        def write_one(name: str) -> Path:
+            items = self.judged(0.4)
+
+            items[1:] = [replace(item, measures=()) for item in items[1:]]
+
+            return write(tmp_path / name, items, gauges=[self.GAUGE])
+
+        found = compare(capsys, write_one("one"), write_one("two"))
+
+        assert "likeness is of fewer than two items in common" in str(found["remarks"])
+
+
 class TestRefused:
     def test_files(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         one = write(tmp_path / "one", make_items(0.3))
@@ -206,7 +252,7 @@ class TestRefused:
 
         file.write_text(json.dumps({**json.loads(file.read_text()), "format": 1}))
 
-        assert "has the format 1, but this is 2" in refused(capsys, one, one)
+        assert "has the format 1, but this is 3" in refused(capsys, one, one)
 
     @pytest.mark.parametrize(("name", "value"), [("signature", "tok:zh"), ("normaliser", "other-1")])
     def test_score_of_another_kind(

@@ -15,9 +15,11 @@ from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
 from codec_s2st.codecs import load_codec
+from codec_s2st.codecs.audio import write_audio
 from codec_s2st.data.manifest import ManifestRow, iter_rows, manifest_frame, read_manifest, write_manifest
 from codec_s2st.data.text import load_text_tokenizer
 from codec_s2st.demo.corpus import write_corpus
+from codec_s2st.demo.listener import OpenListener
 from codec_s2st.file_hashes import sha256_of_file
 from codec_s2st.models.codec_lm.backbones import BackboneConfig
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY, CodecLMConfig
@@ -157,9 +159,11 @@ class TestS2ST:
         assert report["manifest_hash"] == sha256_of_file(corpus)
 
         # Two listeners, three systems, four metrics; and chance.
-        assert len(report["scores"]) == 2 * 3 * 4 + 4
+        texts = [record for record in report["scores"] if record["normaliser"] is not None]
 
-        for record in report["scores"]:
+        assert len(texts) == 2 * 3 * 4 + 4
+
+        for record in texts:
             assert record["signature"].startswith("jiwer:" if record["metric"] == "asr-wer" else "nrefs:1|")
             assert record["normaliser"] == "basic-1"
             assert record["num_items"] == 3
@@ -170,6 +174,32 @@ class TestS2ST:
 
             if record["system"] == "codec topline":
                 assert record["subject"] == report["codec"]
+
+    def test_speech_itself_is_measured(self, s2st_run: Path, corpus: Path) -> None:
+        report = read_report(s2st_run)
+
+        rows, items = list(iter_rows(read_manifest(corpus))), read_items(rank_file(s2st_run, 0))
+
+        ratios = [item.seconds_out / item.seconds_in for item in items]
+
+        assert value_of(report, "model", "duration-ratio-source", None) == pytest.approx(sum(ratios) / 3)
+
+        ratios = [(row.target_seconds or 0) / (row.source_seconds or 1) for row in rows]
+
+        assert value_of(report, "reference audio", "duration-ratio-source", None) == pytest.approx(sum(ratios) / 3)
+
+        # What the codec is worth by itself: the shipped one is good.
+        assert value_of(report, "codec topline", "stoi", None) > 0.7
+
+        measured = [record for record in report["scores"] if record["normaliser"] is None]
+
+        assert len(measured) == 5 + 4 and all(record["signature"].startswith("mean|") for record in measured)
+
+        for record in measured:
+            if record["system"] == "codec topline":
+                assert record["subject"] == report["codec"]
+
+            assert record["value"] is None or (record["num_items"] == 3 and len(record["interval"]) == 2)
 
     def test_items_and_speed_agree(self, s2st_run: Path, corpus: Path) -> None:
         report = read_report(s2st_run)
@@ -287,11 +317,65 @@ class TestBadItems:
         for record in report["scores"]:
             if record["system"] in ("codec topline", "reference audio"):
                 assert record["value"] is None
-                assert "no target_audio" in record["not_measured"]
+                assert record["not_measured"]
+            elif record["metric"] == "duration-ratio-reference":
+                assert record["value"] is None
             else:
                 assert record["num_items"] == 2
 
         assert "not measured" in out.joinpath("report.md").read_text()
+
+    def test_odd_recordings_and_crashes_are_named_and_the_others_are_scored(
+        self, tmp_path: Path, corpus: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rows = [asdict(row) for row in iter_rows(read_manifest(corpus))]
+
+        for row in rows:
+            row["source_audio"] = f"{corpus.parent}/{row['source_audio']}"
+            row["target_audio"] = f"{corpus.parent}/{row['target_audio']}"
+
+        write_audio(tmp_path / "quiet.wav", 1e-4 * torch.ones(1, 16_000), 16_000)
+
+        rows[0]["source_audio"] = str(tmp_path / "quiet.wav")
+
+        write_audio(tmp_path / "loud.wav", torch.tensor([[1.0, -1.0]]).repeat(1, 8_000), 16_000)
+
+        rows[1]["target_audio"] = str(tmp_path / "loud.wav")
+
+        write_manifest(manifest_frame([ManifestRow(**row) for row in rows]), tmp_path)
+
+        transcribe, calls = OpenListener.transcribe, []
+
+        def crash_once(self: OpenListener, wave: Any, sample_rate: int) -> str:
+            calls.append(sample_rate)
+
+            if len(calls) == 1:
+                raise RuntimeError("out of ears")
+
+            return transcribe(self, wave, sample_rate)
+
+        monkeypatch.setattr(OpenListener, "transcribe", crash_once)
+
+        out = tmp_path / "out"
+
+        assert recipe_main(EvaluateRecipe(), arguments(tmp_path, model, out, "transcriber=open")) == 0
+
+        report = read_report(out)
+
+        assert (report["num_translated"], report["left_out"]) == (3, [])
+
+        warnings = [(warning["id"], warning["reason"]) for warning in report["warnings"]]
+
+        assert (rows[0]["id"], "source_audio is nearly silent: its peak is -81 dB") in warnings
+        assert (rows[0]["id"], "listener open of model: RuntimeError: out of ears") in warnings
+        assert any(id_ == rows[1]["id"] and "target_audio is clipped: 100.0 %" in reason for id_, reason in warnings)
+
+        [bleu] = [r for r in report["scores"] if (r["system"], r["metric"]) == ("model", "asr-bleu")]
+
+        assert (bleu["num_items"], bleu["failed"]) == (2, [rows[0]["id"]])
+
+        for name in ("report.md", "report.html"):
+            assert f"{len(warnings)} warning(s) of " in out.joinpath(name).read_text()
 
     @pytest.mark.parametrize(
         ("config", "words"),

@@ -18,14 +18,13 @@ import pytest
 import torch
 
 from codec_s2st.codecs.audio import write_audio
-from codec_s2st.evaluation.report import MODEL, Identity, Report, Speed
+from codec_s2st.evaluation.measures import Measure, duration_gauges, duration_measures
+from codec_s2st.evaluation.report import MODEL
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, Hypothesis
 from codec_s2st.recipes.evaluate.page import RANDOM, WORST, choose_items, item_error, write_page
-from codec_s2st.recipes.evaluate.scoring import score_items
+from tests.reports import make_report
 
 RATE = 16_000
-
-MODEL_CARD = Identity("codec_s2st_<m>", "ab" * 32)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -41,7 +40,7 @@ addEventListener("load", async () => {
     await ended;
     result.played.push([player.duration, player.currentTime]);
   }
-  const table = document.querySelectorAll("table")[1], head = table.tHead.rows[0].cells[2];
+  const table = [...document.querySelectorAll("table")].at(-1), head = table.tHead.rows[0].cells[2];
   const column = () => [...table.tBodies[0].rows].map(row => Number(row.cells[2].dataset.value));
   head.click();
   result.up = column();
@@ -66,33 +65,7 @@ def make_item(idx: int, said: str, **fields: object) -> EvaluatedItem:
 
 
 def make_page(folder: Path, items: list[EvaluatedItem], recordings: dict[str, Path | str]) -> str:
-    report = Report(
-        tool="codec_s2st 0.1.0",
-        task="s2st",
-        model=MODEL_CARD,
-        codec=Identity("c", "cd" * 32),
-        manifest="/data/manifest.parquet",
-        manifest_hash="ef" * 32,
-        split=None,
-        seed=0,
-        generation={},
-        num_selected=len(items),
-        num_translated=len(items),
-        scores=tuple(
-            score_items(
-                "s2st",
-                items,
-                transcribers=["open (ears 1.0)"],
-                model=MODEL_CARD,
-                codec=Identity("c", "cd" * 32),
-                seed=0,
-            )
-        ),
-        speed=Speed(seconds_in=1.0, seconds_out=1.0, work_seconds=1.0, device="cpu", batch_size=8, num_ranks=1),
-        left_out=(),
-        unfinished=(),
-        not_measured={"speech quality": "there is no predictor"},
-    )
+    report = make_report(items, model="codec_s2st_<m>", gauges=duration_gauges())
 
     return write_page(report, items, folder, recordings=lambda item: recordings, sample_rate=RATE).read_text("utf-8")
 
@@ -144,6 +117,25 @@ class TestChooseItems:
         assert item_error(make_item(0, "one two three b")) == 0.0
         assert item_error(make_item(0, "One, two.")) == 0.5
         assert item_error(make_item(0, "")) == 1.0
+
+
+def test_measures_and_warnings_are_shown(tmp_path: Path, recordings: dict[str, Path | str]) -> None:
+    item = make_item(
+        0,
+        "one",
+        measures=(
+            *duration_measures(MODEL, 1.5, source=1.0, reference=None),
+            Measure(system=MODEL, metric="likeness", value=None, not_measured="too <short>"),
+        ),
+        warnings=("the output is silent",),
+    )
+
+    text = make_page(tmp_path, [item], recordings)
+
+    assert "duration-ratio-source 1.500, slc-0.2 0.000</div>" in text and "the output is silent</div>" in text
+
+    # In a table of its own.
+    assert "<th>judge</th><th>model</th>" in text and "2 warning(s) of 1 item(s), the first" in text
 
 
 class _Attributes(HTMLParser):

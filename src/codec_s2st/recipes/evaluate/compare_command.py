@@ -39,7 +39,8 @@ def main(argv: Sequence[str]) -> int:
     from tqdm import tqdm
 
     from codec_s2st.evaluation.table import plain
-    from codec_s2st.recipes.evaluate.comparison import check_comparable, compare, read_report, write_comparison
+    from codec_s2st.recipes.evaluate.comparison import check_comparable, compare, read_report
+    from codec_s2st.recipes.evaluate.comparison_files import write_comparison
 
     reports = [read_report(file) for file in args.reports]
 

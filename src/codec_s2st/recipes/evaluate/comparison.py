@@ -8,16 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from codec_s2st.data.files import atomic_path
 from codec_s2st.errors import UserInputError
+from codec_s2st.evaluation.measures import mean_counts
 from codec_s2st.evaluation.metrics import item_counts
 from codec_s2st.evaluation.normalise import NORMALISERS
 from codec_s2st.evaluation.report import MODEL, REPORT_FORMAT, format_value
-from codec_s2st.evaluation.resampling import Interval, PairedTests, paired_tests
-from codec_s2st.evaluation.table import markdown
+from codec_s2st.evaluation.resampling import ItemCounts, PairedTests, paired_tests
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, rank_file, read_items
 
-_MUST_AGREE: Final = ("signature", "normaliser", "transcriber")
+_MUST_AGREE: Final = ("signature", "normaliser", "transcriber", "judge", "instrument")
 
 _AGAIN: Final = "evaluate both again with the same settings and versions"
 
@@ -31,6 +30,9 @@ class ScoreKey(NamedTuple):
     """The listener, without its version."""
 
     language: str | None
+
+    judge: str | None = None
+    """The judge, without its version."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Scored:
     def scores(self) -> dict[ScoreKey, Mapping[str, Any]]:
         """Returns the model's own scores."""
         return {
-            ScoreKey(record["metric"], _name(record["transcriber"]), record["language"]): record
+            ScoreKey(record["metric"], _name(record["transcriber"]), record["language"], _name(record["judge"])): record
             for record in self.report["scores"]
             if record["system"] == MODEL
         }
@@ -61,8 +63,9 @@ class Difference:
     metric: str
     transcriber: str | None
     language: str | None
+    judge: str | None
     signature: str
-    normaliser: str
+    normaliser: str | None
     num_items: int
 
     first: str
@@ -93,7 +96,7 @@ class Comparison:
         rows = [
             [
                 "metric",
-                "listener",
+                "listener or judge",
                 "language",
                 "first",
                 "other",
@@ -116,7 +119,7 @@ class Comparison:
             rows.append(
                 [
                     found.metric,
-                    found.transcriber or "-",
+                    found.transcriber or found.judge or "-",
                     found.language or "-",
                     f"{show(found.first_value)} {found.first}",
                     f"{show(found.second_value)} {found.second}",
@@ -202,7 +205,12 @@ def compare(
             remarks.append(f"{labels[0]} / {label}: {missing} items that only one of the two has are left out")
 
         for key in keys:
-            differences.append(_compare(first, other, key, ids, (labels[0], label), seed=seed, **options))
+            found = _compare(first, other, key, ids, (labels[0], label), seed=seed, **options)
+
+            if found is None:
+                remarks.append(f"{labels[0]} / {label}: {key.metric} is of fewer than two items in common")
+            else:
+                differences.append(found)
 
             on_step()
 
@@ -265,10 +273,36 @@ def _compare(
     *,
     seed: int,
     **options: int,
-) -> Difference:
+) -> Difference | None:
+    """Returns ``None`` where both have fewer than two items."""
     record = first.scores()[key]
 
-    normalise = NORMALISERS[record["normaliser"]]
+    counts = _measured(first, other, key, ids) if record["normaliser"] is None else _said(first, other, key, ids)
+
+    counts_one, counts_two = counts
+
+    if counts_one.num_items < 2:
+        return None
+
+    return Difference(
+        metric=key.metric,
+        transcriber=key.transcriber,
+        language=key.language,
+        judge=key.judge,
+        signature=record["signature"],
+        normaliser=record["normaliser"],
+        num_items=counts_one.num_items,
+        first=labels[0],
+        first_value=counts_one.score(),
+        second=labels[1],
+        second_value=counts_two.score(),
+        tests=paired_tests(counts_one, counts_two, seed=seed, **options),
+    )
+
+
+def _said(first: Scored, other: Scored, key: ScoreKey, ids: Sequence[str]) -> tuple[ItemCounts, ItemCounts]:
+    """Returns what two scores of texts are made of."""
+    normalise = NORMALISERS[first.scores()[key]["normaliser"]]
 
     def heard(item: EvaluatedItem) -> str | None:
         texts = (
@@ -298,78 +332,27 @@ def _compare(
 
     name = key.metric.removeprefix("asr-")
 
-    counts_one, counts_two = (item_counts(name, references, texts, key.language) for texts in (one, two))
+    return item_counts(name, references, one, key.language), item_counts(name, references, two, key.language)
 
-    return Difference(
-        metric=key.metric,
-        transcriber=key.transcriber,
-        language=key.language,
-        signature=record["signature"],
-        normaliser=record["normaliser"],
-        num_items=len(references),
-        first=labels[0],
-        first_value=counts_one.score(),
-        second=labels[1],
-        second_value=counts_two.score(),
-        tests=paired_tests(counts_one, counts_two, seed=seed, **options),
-    )
+
+def _measured(first: Scored, other: Scored, key: ScoreKey, ids: Sequence[str]) -> tuple[ItemCounts, ItemCounts]:
+    """Returns what two means over items are made of."""
+
+    def value(item: EvaluatedItem) -> float | None:
+        values = (
+            measure.value
+            for measure in item.measures
+            if (measure.system, measure.metric, _name(measure.judge)) == (MODEL, key.metric, key.judge)
+        )
+
+        return next(values, None)
+
+    pairs = [(value(first.items[id_]), value(other.items[id_])) for id_ in ids]
+
+    both = [(one, two) for one, two in pairs if one is not None and two is not None]
+
+    return mean_counts([one for one, _ in both]), mean_counts([two for _, two in both])
 
 
 def _name(transcriber: str | None) -> str | None:
     return None if transcriber is None else transcriber.partition(" ")[0]
-
-
-def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """Writes ``comparison.json``, ``comparison.md`` and ``comparison.png``.
-
-    :raises CodecS2STError: the folder cannot be written.
-    """
-    lines = ["# Comparison", "", markdown(comparison.table()), "", *(f"- {remark}" for remark in comparison.remarks)]
-
-    for name, text in (("comparison.md", "\n".join(lines)), ("comparison.json", comparison.to_json())):
-        with atomic_path(folder / name) as temporary:
-            temporary.write_text(f"{text}\n", encoding="utf-8")
-
-    draw_comparison(comparison, folder / "comparison.png")
-
-
-def draw_comparison(comparison: Comparison, path: Path) -> None:
-    """Draws every difference with its interval, in units of the metric; zero is the first report."""
-    from matplotlib.figure import Figure
-
-    groups: dict[ScoreKey, list[Difference]] = {}
-
-    for found in comparison.differences:
-        groups.setdefault(ScoreKey(found.metric, found.transcriber, found.language), []).append(found)
-
-    heights = [0.8 + 0.3 * len(group) for group in groups.values()]
-
-    figure = Figure(figsize=(8, 0.3 + sum(heights)), layout="constrained")
-
-    all_axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
-
-    for axes, (key, group) in zip(all_axes, groups.items(), strict=True):
-        for row, found in enumerate(group):
-            _draw(axes, row, found.tests.interval, found.tests.difference)
-
-        axes.axvline(0.0, color="#888888", linewidth=0.8)
-
-        axes.set_yticks(range(len(group)), [found.second for found in group], fontsize=8)
-        axes.set_ylim(len(group) - 0.5, -0.5)
-
-        title = key.metric if key.language is None else f"{key.metric}, {key.language}"
-
-        if key.transcriber is not None:
-            title += f", listener {key.transcriber}"
-
-        axes.set_title(f"{title}: less {group[0].first} ({group[0].num_items} items)", loc="left", fontsize=9)
-
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
-
-
-def _draw(axes: Any, row: int, interval: Interval, value: float) -> None:
-    sure = interval.low > 0 or interval.high < 0
-
-    axes.plot(interval, (row, row), color="#0072b2", linewidth=2)
-    axes.plot([value], [row], "o", color="#0072b2" if sure else "white", markeredgecolor="#0072b2")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codec_s2st.data.files import atomic_path
+from codec_s2st.evaluation.measures import Measure
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,12 @@ class EvaluatedItem:
     problems: tuple[str, ...] = ()
     """What could not be done with the row."""
 
+    warnings: tuple[str, ...] = ()
+    """What is odd about it, such as silence, or failed for it alone."""
+
+    measures: tuple[Measure, ...] = ()
+    """What is measured of speech itself."""
+
     @property
     def real_time_factor(self) -> float | None:
         return self.work_seconds / self.seconds_in if self.seconds_in else None
@@ -84,7 +91,10 @@ def read_items(path: Path) -> list[EvaluatedItem]:
 
         fields["hypotheses"] = tuple(Hypothesis(**hypothesis) for hypothesis in fields["hypotheses"])
 
-        fields["problems"] = tuple(fields["problems"])
+        fields["measures"] = tuple(Measure(**measure) for measure in fields["measures"])
+
+        for name in ("problems", "warnings"):
+            fields[name] = tuple(fields[name])
 
         items.append(EvaluatedItem(**fields))
 

@@ -104,7 +104,7 @@ def write_page(
     text = Template(files(__package__).joinpath("page.html").read_text(encoding="utf-8")).substitute(
         title=escape(report.title()),
         remarks="".join(f"<p>{escape(remark)}</p>" for remark in report.remarks()),
-        scores=_table(report.table()),
+        scores="".join(_table(cells) for cells in report.tables()),
         plot=_data_uri("image/png", _draw(items)),
         chosen=f"The {num_worst} with the most wrong words, and {len(chosen) - num_worst} others at random; of"
         f" recordings, the first {MAX_SECONDS:g} seconds.",
@@ -142,6 +142,13 @@ def _items(
             f'<div class="said"><span class="who">{escape(who)}:</span> {escape(text)}</div>' for who, text in said
         )
 
+        texts += "".join(
+            f'<div class="said"><span class="who">{escape(system)}:</span> {escape(", ".join(figures))}</div>'
+            for system, figures in _figures(item).items()
+        )
+
+        texts += "".join(f'<div class="said warning">{escape(warning)}</div>' for warning in item.warnings)
+
         heard = "".join(_player(name, path, sample_rate) for name, path in recordings(item).items())
 
         rows.append(
@@ -154,6 +161,19 @@ def _items(
     heads = ("item", "chosen as", "wrong words", "seconds in", "seconds out", "said", "recordings")
 
     return _wrap(heads, rows)
+
+
+def _figures(item: EvaluatedItem) -> dict[str, list[str]]:
+    """Returns what was measured of an item's speech, by system."""
+    figures: dict[str, list[str]] = {}
+
+    for measure in item.measures:
+        if measure.value is not None:
+            text = f"{measure.metric} {format_value(measure.metric, measure.value)}"
+
+            figures.setdefault(measure.system, []).append(text)
+
+    return figures
 
 
 def _player(name: str, path: Path | str, sample_rate: int) -> str:

@@ -21,12 +21,14 @@ from codec_s2st.data.files import folder_lock, write_error
 from codec_s2st.data.manifest import resolve_audio
 from codec_s2st.data.templates import find_template
 from codec_s2st.errors import UserInputError
-from codec_s2st.evaluation.report import Identity, LeftOut, Report, Speed, write_report
+from codec_s2st.evaluation.measures import duration_gauges, signal_gauges
+from codec_s2st.evaluation.report import CODEC_TOPLINE, MODEL, Identity, LeftOut, Report, Speed, write_report
 from codec_s2st.evaluation.transcriber import Transcriber
 from codec_s2st.model_cards import find_model_card, hash_model, own_tasks_of
 from codec_s2st.recipes.evaluate.config import EvaluateConfig
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, rank_file, read_items, write_items
 from codec_s2st.recipes.evaluate.listeners import make_listeners, parse_listeners
+from codec_s2st.recipes.evaluate.measured import item_warnings, score_measures
 from codec_s2st.recipes.evaluate.page import write_page
 from codec_s2st.recipes.evaluate.rows import Selection, select_rows
 from codec_s2st.recipes.evaluate.scoring import UNMEASURED, score_items
@@ -185,6 +187,9 @@ class EvaluateTask(Task):
                 for problem in item.problems:
                     log.warning("'{}' is left out: {}", item.id, problem)
 
+                for warning in item.warnings:
+                    log.warning("'{}': {}", item.id, warning)
+
                 progress.step()
 
                 self._step_nr += 1
@@ -256,6 +261,11 @@ class EvaluateTask(Task):
 
         codec = Identity(fingerprint.name, fingerprint.weights_hash)
 
+        # Of tasks that end in text there is no speech to measure.
+        gauges = [*duration_gauges(), *signal_gauges()] if self._selection.kind == "s2st" else []
+
+        subjects = {MODEL: self._model, CODEC_TOPLINE: codec}
+
         scores = score_items(
             self._selection.kind,
             items,
@@ -264,6 +274,8 @@ class EvaluateTask(Task):
             codec=codec,
             seed=config.seed,
         )
+
+        scores += score_measures(items, gauges, subjects=subjects, seed=config.seed)
 
         speed = Speed(
             seconds_in=sum(item.seconds_in for item in done),
@@ -291,6 +303,7 @@ class EvaluateTask(Task):
             left_out=(*self._selection.left_out, *left_out),
             unfinished=tuple(item.id for item in done if not item.finished),
             not_measured=UNMEASURED,
+            warnings=tuple(item_warnings(items, gauges)),
         )
 
     @override

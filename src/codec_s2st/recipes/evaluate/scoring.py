@@ -92,7 +92,7 @@ class _LanguageScorer:
                 pairs = _pairs_of(items, system, transcriber)
 
                 scored = [
-                    self._record(metric, pairs, system, subject, transcriber, toplines.get(metric))
+                    self._record(metric, items, pairs, system, subject, transcriber, toplines.get(metric))
                     for metric in metrics
                 ]
 
@@ -105,11 +105,12 @@ class _LanguageScorer:
 
         chance = _exchanged(items, self.seed)
 
-        return records + [self._record(metric, chance, CHANCE, None, None) for metric in metrics]
+        return records + [self._record(metric, items, chance, CHANCE, None, None) for metric in metrics]
 
     def _record(
         self,
         metric: str,
+        items: Sequence[EvaluatedItem],
         pairs: Sequence[TextPair],
         system: str,
         subject: Identity | None,
@@ -133,6 +134,8 @@ class _LanguageScorer:
             if not pairs and system in (CODEC_TOPLINE, REFERENCE_AUDIO):
                 reason = f"{system}: the manifest has no target_audio that can be read"
 
+        heard = {pair.id for pair in pairs}
+
         return ScoreRecord(
             system=system,
             subject=subject,
@@ -147,6 +150,8 @@ class _LanguageScorer:
             transcriber=transcriber,
             share_of_reference=share,
             empty_hypotheses=result.empty_hypotheses,
+            # Every item has an output of the model, even where nothing is left of it.
+            failed=tuple(item.id for item in items if item.id not in heard) if system == MODEL else (),
         )
 
 

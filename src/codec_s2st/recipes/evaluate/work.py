@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -14,6 +14,15 @@ from torch import Tensor
 from codec_s2st.codecs.audio import read_audio, write_audio
 from codec_s2st.data.manifest import ManifestRow, resolve_audio
 from codec_s2st.errors import UserInputError
+from codec_s2st.evaluation.levels import level_flaw
+from codec_s2st.evaluation.measures import (
+    Measure,
+    describe,
+    duration_measures,
+    guarded,
+    signal_gauges,
+    signal_measures,
+)
 from codec_s2st.evaluation.report import CODEC_TOPLINE, MODEL, REFERENCE_AUDIO
 from codec_s2st.evaluation.transcriber import Transcriber
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, Hypothesis
@@ -25,6 +34,23 @@ from codec_s2st.translator import SpeechInput, SpeechTranslator, Translation
 class _Spoken:
     row: ManifestRow
     speech: SpeechInput
+
+
+@dataclass
+class _Outcome:
+    """What becomes known of a row."""
+
+    hypotheses: list[Hypothesis] = field(default_factory=list)
+    measures: list[Measure] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def look_at(self, what: str, wave: Tensor) -> None:
+        """Warns of a level at which nothing can be heard, or too much."""
+        flaw = level_flaw(wave)
+
+        if flaw is not None:
+            self.warnings.append(f"{what} {flaw}")
 
 
 class EvaluationWorker:
@@ -94,49 +120,68 @@ class EvaluationWorker:
             yield self._finish(spoken, output, work_seconds)
 
     def _finish(self, spoken: _Spoken, output: Translation, work_seconds: float) -> EvaluatedItem:
-        row = spoken.row
+        row, speech = spoken.row, spoken.speech
 
-        hypotheses: list[Hypothesis] = []
+        outcome = _Outcome()
 
-        problems: list[str] = []
+        outcome.look_at("source_audio", speech.wave)
 
         path = None
 
+        seconds_in = speech.wave.size(-1) / speech.sample_rate
+
         if output.text is not None:
-            hypotheses.append(Hypothesis(MODEL, None, output.text))
+            outcome.hypotheses.append(Hypothesis(MODEL, None, output.text))
 
         if output.waveform is not None:
-            path = f"wav/{row.id}.wav"
-
             wave = output.waveform.cpu()
 
+            outcome.look_at("the output", wave)
+
             if wave.numel():
+                path = f"wav/{row.id}.wav"
+
                 write_audio(self._out / path, wave[None], output.sample_rate)
-            else:
-                path = None
 
-            hypotheses += self._listen(MODEL, wave, output.sample_rate, row)
+            self._listen(outcome, MODEL, wave, output.sample_rate, row)
 
-            if row.target_audio is not None:
-                try:
-                    hypotheses += self._listen_to_reference(row, row.target_audio)
-                except UserInputError as ex:
-                    problems.append(f"target_audio: {ex.message}")
+            reference = self._read_reference(outcome, row)
+
+            if reference is not None:
+                self._measure_reference(outcome, reference, row, seconds_in)
+
+            seconds_reference = None if reference is None else reference.wave.numel() / reference.sample_rate
+
+            outcome.measures += duration_measures(MODEL, output.seconds, source=seconds_in, reference=seconds_reference)
 
         return self._item(
             row,
-            hypotheses=tuple(hypotheses),
+            hypotheses=tuple(outcome.hypotheses),
             output=path,
-            seconds_in=spoken.speech.wave.size(-1) / spoken.speech.sample_rate,
+            seconds_in=seconds_in,
             seconds_out=output.seconds,
             work_seconds=work_seconds,
             finished=output.finished,
-            problems=tuple(problems),
+            problems=tuple(outcome.problems),
+            warnings=tuple(outcome.warnings),
+            measures=tuple(outcome.measures),
         )
 
+    def _read_reference(self, outcome: _Outcome, row: ManifestRow) -> SpeechInput | None:
+        if row.target_audio is None:
+            return None
+
+        try:
+            return self._read(row.target_audio)
+        except UserInputError as ex:
+            outcome.problems.append(f"target_audio: {ex.message}")
+
+            return None
+
     @torch.inference_mode()
-    def _listen_to_reference(self, row: ManifestRow, audio: str) -> list[Hypothesis]:
-        speech = self._read(audio)
+    def _measure_reference(self, outcome: _Outcome, speech: SpeechInput, row: ManifestRow, seconds_in: float) -> None:
+        """Measures the reference's recording, and what the codec makes of it."""
+        outcome.look_at("target_audio", speech.wave)
 
         codec = self._translator.codec
 
@@ -145,19 +190,28 @@ class EvaluationWorker:
 
         decoded = codec.decode(codes)[0, 0].clamp(-1.0, 1.0).cpu()
 
-        return [
-            *self._listen(REFERENCE_AUDIO, speech.wave, speech.sample_rate, row),
-            *self._listen(CODEC_TOPLINE, decoded, codec.spec.sample_rate, row),
-        ]
+        self._listen(outcome, REFERENCE_AUDIO, speech.wave, speech.sample_rate, row)
 
-    def _listen(self, system: str, wave: Tensor, sample_rate: int, row: ManifestRow) -> list[Hypothesis]:
-        """Returns what each listener hears in ``wave`` [N]."""
+        self._listen(outcome, CODEC_TOPLINE, decoded, codec.spec.sample_rate, row)
+
+        seconds = speech.wave.numel() / speech.sample_rate
+
+        outcome.measures += duration_measures(REFERENCE_AUDIO, seconds, source=seconds_in, reference=seconds)
+
+        outcome.measures += guarded(lambda: signal_measures(speech.wave, decoded, speech.sample_rate), signal_gauges())
+
+    def _listen(self, outcome: _Outcome, system: str, wave: Tensor, sample_rate: int, row: ManifestRow) -> None:
+        """Notes what each listener hears in ``wave`` [N]."""
         samples = wave.float().numpy()
 
-        return [
-            Hypothesis(system, listener.name, listener.transcribe(samples, sample_rate, row.target_lang))
-            for listener in self._transcribers
-        ]
+        for listener in self._transcribers:
+            try:
+                text = listener.transcribe(samples, sample_rate, row.target_lang)
+            except Exception as ex:
+                # One recording that a listener cannot bear is no reason to lose the others.
+                outcome.warnings.append(f"listener {listener.name.partition(' ')[0]} of {system}: {describe(ex)}")
+            else:
+                outcome.hypotheses.append(Hypothesis(system, listener.name, text))
 
     def _read(self, audio: str | None) -> SpeechInput:
         assert audio is not None
