@@ -113,7 +113,7 @@ class Row:
 
         assert match is not None
 
-        return _COMPARISONS[match[1]](judged, float(match[2]))
+        return bool(_COMPARISONS[match[1]](judged, float(match[2])))
 
     def to_json(self) -> dict[str, Any]:
         fields = asdict(self)
@@ -269,4 +269,7 @@ def print_rows(rows: Sequence[Row]) -> None:
 def write_rows(rows: Sequence[Row], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
 
-    path.write_text(json.dumps([row.to_json() for row in rows], indent=2) + "\n", encoding="utf-8")
+    # Other kinds of numbers than Python's become floats.
+    text = json.dumps([row.to_json() for row in rows], indent=2, default=float)
+
+    path.write_text(f"{text}\n", encoding="utf-8")

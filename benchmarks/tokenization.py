@@ -1,8 +1,5 @@
 """Wav files to token shards, beside bare loops over other implementations of EnCodec, and the memory it takes.
 
-``python benchmarks/tokenization.py --out DIR`` prints a table and writes ``DIR/tokenization.json``, a row for each
-goal.
-
 Three ways take turns, each in two processes of its own with one thread each: ours, from a manifest to shards on the
 disk; and two loops that read a wav with soundfile, encode it and keep the codes, over the package ``encodec`` and over
 transformers' ``EncodecModel``. All have the same random weights, and the codes of all are compared bit by bit.
@@ -25,7 +22,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from rows import Row, print_rows, write_rows
+from rows import Peer, Row, make_parser, run_parts
 
 NUM_PROCESSES = 2
 
@@ -327,7 +324,7 @@ def measure_speed(folder: Path, seconds: float, num_rounds: int) -> list[Row]:
 
     rows = []
 
-    for id_, way, goal in (("P10a", "encodec", 0.95), ("P10b", "transformers", 1.15)):
+    for id_, way, goal in (("P10a", "encodec", ">= 0.95"), ("P10b", "transformers", ">= 1.15")):
         cpu, wall = (
             median(theirs[i] / ours[i] for ours, theirs in zip(rounds["ours"], rounds[way], strict=True))
             for i in range(2)
@@ -338,12 +335,15 @@ def measure_speed(folder: Path, seconds: float, num_rounds: int) -> list[Row]:
         rows.append(
             Row(
                 id=id_,
-                what=f"wav files to token shards, {NUM_PROCESSES} processes, beside a bare loop over {way}; codes "
-                "equal, in CPU seconds",
-                goal=f">= {goal}x",
-                measured=f"{cpu:.2f}x ({rates[0]:.1f} and {rates[1]:.1f} audio-s a CPU-s); {wall:.2f}x by the clock",
-                met=cpu >= goal,
-                reason="" if cpu >= goal else "see benchmarks/README.md",
+                what=f"wav files to token shards, {NUM_PROCESSES} processes: audio a CPU second",
+                unit="audio-s/CPU-s",
+                value=rates[0],
+                peer=Peer(name=way, value=rates[1]),
+                ratio=cpu,
+                goal=goal,
+                equal="weights, wavs, threads, and the codes that come out, bit by bit",
+                not_equal="ours writes shards and a quarantine table; the bare loop keeps the codes in memory",
+                note=f"{wall:.2f}x by the clock",
             )
         )
 
@@ -386,11 +386,13 @@ def measure_memory(folder: Path, seconds: int) -> list[Row]:
         rows.append(
             Row(
                 id=id_,
-                what=f"peak memory for a {suffix} of {seconds / 3600:g} h, beside one of a minute",
-                goal="<= 1.3x",
-                measured=f"{peaks[seconds]:.0f} and {peaks[60]:.0f} MB, {peaks[seconds] / peaks[60]:.2f}x",
-                met=peaks[seconds] <= 1.3 * peaks[60],
-                reason="",
+                what=f"peak memory of tokenizing a {suffix} of {seconds / 3600:.2g} h, over that of a minute",
+                unit="MB",
+                value=peaks[seconds],
+                peer=Peer(name="a minute", value=peaks[60]),
+                ratio=peaks[seconds] / peaks[60],
+                goal="<= 1.3",
+                equal="the codec demo_codec, 48 kHz in two channels",
             )
         )
 
@@ -421,13 +423,11 @@ def print_peak(path: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, ["memory", "P10"])
 
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"))
     parser.add_argument("--corpus-seconds", type=float, default=120.0, help="how much audio is encoded a round")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=7_200, help="the length of the long recording")
-    parser.add_argument("--only", choices=("speed", "memory"))
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--peak", type=Path, help=argparse.SUPPRESS)
 
@@ -448,15 +448,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
 
     # First what must be measured before this process has grown.
-    rows = [] if args.only == "speed" else measure_memory(folder, args.seconds)
+    parts: dict[str, Callable[[], list[Row]]] = {
+        "memory": lambda: measure_memory(folder, args.seconds),
+        "P10": lambda: measure_speed(folder, args.corpus_seconds, args.rounds),
+    }
 
-    rows += [] if args.only == "memory" else measure_speed(folder, args.corpus_seconds, args.rounds)
-
-    print_rows(rows)
-
-    write_rows(rows, args.out / "tokenization.json")
-
-    return 0
+    return run_parts(parts, args)
 
 
 if __name__ == "__main__":
