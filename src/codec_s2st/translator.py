@@ -17,7 +17,8 @@ from codec_s2st.data.slots import Role, Slot, WholeSlot
 from codec_s2st.data.templates import TaskTemplate, condition_segment, find_template
 from codec_s2st.data.text import TextTokenizer, load_text_tokenizer
 from codec_s2st.errors import UserInputError, unknown_name
-from codec_s2st.generation.generator import GeneratedSegment, GenerationOptions, GenerationRequest, SegmentGenerator
+from codec_s2st.generation.generator import SegmentGenerator
+from codec_s2st.generation.options import GeneratedSegment, GenerationOptions, GenerationRequest
 from codec_s2st.model_cards import (
     card_strings,
     check_tokenizer,
@@ -357,9 +358,9 @@ class SpeechTranslator:
         :param voice: The codes of who is to speak. *Shape:* [T, Q].
         """
         if isinstance(given, TextInput):
-            ids = self._encode_text(given.text)
+            prompt = self.check_text(given)
 
-            prompt, num_frames = ids, round(SECONDS_PER_TOKEN * len(ids) * self.codec.spec.frame_rate)
+            num_frames = round(SECONDS_PER_TOKEN * len(prompt) * self.codec.spec.frame_rate)
         else:
             self.check_speech(given)
 
@@ -386,8 +387,12 @@ class SpeechTranslator:
 
         return _Draft(num_frames, segments)
 
-    def _encode_text(self, text: str) -> Tensor:
-        ids = self.tokenizer.encode(" ".join(text.split()))
+    def check_text(self, given: TextInput) -> Tensor:
+        """Returns the ids of a text, runs of blanks taken for one. *Shape:* [N].
+
+        :raises UserInputError: it is empty, or it and what is made of it need more positions than the model has.
+        """
+        ids = self.tokenizer.encode(" ".join(given.text.split()))
 
         if len(ids) == 0:
             raise UserInputError("the text is empty")
