@@ -16,7 +16,8 @@ from codec_s2st.data.slots import Example
 from codec_s2st.data.task_entries import parse_tasks
 from codec_s2st.data.templates import TaskTemplate, find_template, render
 from codec_s2st.errors import UserInputError
-from codec_s2st.generation.generator import GeneratedSegment, GenerationOptions, GenerationRequest, SegmentGenerator
+from codec_s2st.generation.generator import SegmentGenerator
+from codec_s2st.generation.options import GeneratedSegment, GenerationOptions, GenerationRequest
 from codec_s2st.tokens.sequence import Modality, SequenceBuilder
 from codec_s2st.tokens.vocabulary import STANDARD_SPECIALS, Vocabulary, assign_own_slots
 from codec_s2st.translator import SpeechInput, SpeechTranslator, TextInput

@@ -1,13 +1,15 @@
-"""Which tokens are legal at each step of a segment that is being generated. Legend: B row, S step, T frame, Q stream.
+"""Which tokens are legal at each step of a segment that is being generated. Legend: B row, S step, Q stream, C choice.
 
-The spaces are those that the heads are trained on: text and specials in a text segment, specials and code book 0 in a
-speech segment.
+Stream 0 chooses among consecutive ranges of ids: text ids and ``</text>`` in a text segment, the segment's end and code
+book 0 in a speech segment. All rows of a batch are at the same step of their segments. Their state is a tensor, so that
+a GPU is not waited for.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -17,198 +19,202 @@ from codec_s2st.tokens.delay import StreamPattern
 from codec_s2st.tokens.units import Frames, Steps
 from codec_s2st.tokens.vocabulary import FLUSH, SPEECH_END, TEXT_END, Vocabulary
 
+_OPEN: Final = 1 << 40
+"""The length of a segment that has not ended."""
+
 
 class TargetRows(ABC):
     """The state of the segments of a batch."""
 
+    spaces: tuple[range, ...]
+    """The ids that stream 0 chooses among, one range after the other."""
+
     max_steps: list[int]
     """The largest number of steps of each row. Length B."""
 
-    done: list[bool]
-    """Whether a row needs no further step. Length B."""
+    lengths: Tensor
+    """The number of frames or text ids of each segment that has ended. *Shape:* [B], int64."""
 
-    finished: list[bool]
-    """Whether a row came to its own end. Length B."""
+    def __init__(self, max_lengths: Sequence[int], device: torch.device) -> None:
+        self.lengths = torch.full((len(max_lengths),), _OPEN, device=device)
+
+        self._max_lengths = list(max_lengths)
 
     @abstractmethod
-    def legal_logits(self, logits: Tensor, active: Tensor, relative: Tensor) -> Tensor:
-        """Returns the logits of stream 0 over its choices, those that are illegal at minus infinity.
+    def mask(self, logits: Tensor, step: int) -> None:
+        """Makes choices minus infinity that are legal elsewhere in the segment only.
 
-        :param logits: The head's output for the rows ``active``. *Shape:* [B, stream 0's ids].
-        :param active: The rows' indices. *Shape:* [B].
-        :param relative: The step in the segment, from 0. *Shape:* [B].
+        :param logits: Over :attr:`spaces`. *Shape:* [B, C].
         """
 
     @abstractmethod
-    def advance(self, choices: Tensor, active: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
-        """Takes the choices that were made among :meth:`legal_logits`.
+    def advance(self, choices: Tensor, step: int) -> tuple[Tensor, Tensor | None]:
+        """Takes the choices of stream 0.
 
-        :param choices: *Shape:* [B].
+        :param choices: Indices into :attr:`spaces`. *Shape:* [B].
 
-        :returns: The step's ids, padding in streams 1..Q-1. *Shape:* [B, Q].
-        :returns: True where streams 1..Q-1 have a code to choose. *Shape:* [B, Q], bool.
+        :returns: The ids of stream 0. *Shape:* [B].
+        :returns: True where streams 1..Q-1 have a code to choose, *Shape:* [B, Q - 1], bool; ``None`` if nowhere.
         """
 
     @abstractmethod
-    def read(self, row: int, steps: Tensor) -> Tensor:
-        """Returns codes [T, Q] or text ids [N] of the steps [S, Q] of a row that is done."""
+    def is_done(self, row: int, length: int, step: int) -> bool:
+        """Returns whether a row needs no step after ``step``.
+
+        :param length: An element of :attr:`lengths`, on the host.
+        """
+
+    @abstractmethod
+    def read(self, row: int, length: int, steps: Tensor) -> tuple[Tensor, bool]:
+        """Returns codes [T, Q] or text ids [N] of the steps [S, Q] of a row, and whether it came to its own end."""
+
+    def keep(self, order: Sequence[int]) -> None:
+        """Keeps some rows; row i is from then on what row ``order[i]`` was."""
+        self.lengths = self.lengths[torch.tensor(order, device=self.lengths.device)]
+
+        self._max_lengths = [self._max_lengths[i] for i in order]
 
 
 class TextTarget(TargetRows):
     """Text ids, until ``</text>``."""
 
-    def __init__(self, vocabulary: Vocabulary, max_lengths: Sequence[int], *, num_text_ids: int | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        max_lengths: Sequence[int],
+        *,
+        num_text_ids: int | None = None,
+        device: torch.device,
+    ) -> None:
         """
         :param num_text_ids: The number of ids that the tokenizer has; the rows of text behind them are the base LLM's
             padding. By default, all rows.
         """
-        self._vocabulary = vocabulary
+        super().__init__(max_lengths, device)
+
         self._num_text_ids = vocabulary.text_size if num_text_ids is None else min(num_text_ids, vocabulary.text_size)
         self._end = vocabulary.special(TEXT_END)
 
+        self.spaces = (range(self._num_text_ids), range(self._end, self._end + 1))
+
         self.max_steps = [length + 1 for length in max_lengths]
-        self.done = [False] * len(max_lengths)
-        self.finished = [False] * len(max_lengths)
-
-        self._lengths = [0] * len(max_lengths)
 
     @override
-    def legal_logits(self, logits: Tensor, active: Tensor, relative: Tensor) -> Tensor:
-        vocabulary = self._vocabulary
-
-        illegal = torch.ones(len(vocabulary.text_space), dtype=torch.bool, device=logits.device)
-
-        illegal[: self._num_text_ids] = False
-
-        illegal[self._end] = False
-
-        return logits[:, : len(illegal)].masked_fill(illegal, -torch.inf)
+    def mask(self, logits: Tensor, step: int) -> None:
+        """All of them are legal everywhere."""
 
     @override
-    def advance(self, choices: Tensor, active: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
-        step = choices.new_full((choices.size(0), self._vocabulary.num_streams), self._vocabulary.pad)
+    def advance(self, choices: Tensor, step: int) -> tuple[Tensor, Tensor | None]:
+        is_end = choices == self._num_text_ids
 
-        step[:, 0] = choices
+        self.lengths = torch.where(is_end, self.lengths.clamp(max=step), self.lengths)
 
-        for token, row, rel in zip(choices.tolist(), active.tolist(), relative.tolist(), strict=True):
-            if self.done[row]:
-                continue
-
-            if token == self._end:
-                self.done[row] = self.finished[row] = True
-            else:
-                self._lengths[row] = rel + 1
-
-                self.done[row] = rel + 1 >= self.max_steps[row] - 1
-
-        return step, torch.zeros_like(step, dtype=torch.bool)
+        return torch.where(is_end, self._end, choices), None
 
     @override
-    def read(self, row: int, steps: Tensor) -> Tensor:
-        return steps[: self._lengths[row], 0]
+    def is_done(self, row: int, length: int, step: int) -> bool:
+        return length < _OPEN or step + 1 >= self._max_lengths[row]
+
+    @override
+    def read(self, row: int, length: int, steps: Tensor) -> tuple[Tensor, bool]:
+        return steps[: min(length, self._max_lengths[row]), 0], length < _OPEN
 
 
 class SpeechTarget(TargetRows):
     """Codes of all streams in a stream pattern, until stream 0 ends the segment and the others have caught up."""
 
-    def __init__(self, vocabulary: Vocabulary, pattern: StreamPattern, max_lengths: Sequence[int]) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, pattern: StreamPattern, max_lengths: Sequence[int], *, device: torch.device
+    ) -> None:
+        # A segment holds at least one frame.
+        max_lengths = [max(length, 1) for length in max_lengths]
+
+        super().__init__(max_lengths, device)
+
         self._vocabulary = vocabulary
         self._pattern = pattern
 
         # Where other streams lag behind, stream 0 says that it has ended with a flush instead.
         self._end = vocabulary.special(FLUSH if pattern.tail_steps else SPEECH_END)
 
+        self.spaces = (range(self._end, self._end + 1), range(vocabulary.codes_begin, vocabulary.stream0_size))
+
         # One step more than the frames take: it holds the end.
-        self.max_steps = [pattern.num_steps(Frames(max(length, 1))) + 1 for length in max_lengths]
-        self.done = [False] * len(max_lengths)
-        self.finished = [False] * len(max_lengths)
+        self.max_steps = [pattern.num_steps(Frames(length)) + 1 for length in max_lengths]
 
-        self._max_frames = [max(length, 1) for length in max_lengths]
-        self._num_frames: list[int | None] = [None] * len(max_lengths)
+        # The frame of each stream's code, or one that no segment has. [S, Q]
+        num_frames = Frames(max(max_lengths) + 1)
 
-        # While a segment's length is open, a stream is live as in the longest one.
-        self._live = pattern.validity(Frames(max(self._max_frames) + 1))
+        frames = torch.full((pattern.num_steps(num_frames), pattern.num_streams), _OPEN)
 
-    @override
-    def legal_logits(self, logits: Tensor, active: Tensor, relative: Tensor) -> Tensor:
-        vocabulary = self._vocabulary
+        frames.scatter_(0, pattern.step_index(num_frames), torch.arange(num_frames)[:, None].expand(-1, frames.size(1)))
 
-        space = vocabulary.speech_space
+        self._frames = frames.to(device)
 
-        stream0 = logits[:, space.start : space.stop].clone()
+        self._has_stream0: list[bool] = (frames[:, 0] < _OPEN).tolist()
+        self._has_others: list[bool] = (frames[:, 1:] < _OPEN).any(dim=1).tolist()
 
-        end = stream0[:, self._end - space.start].clone()
+        self._set_limits()
 
-        stream0[:, : vocabulary.codes_begin - space.start] = -torch.inf
+    def _set_limits(self) -> None:
+        pattern = self._pattern
 
-        # A segment holds at least one frame, and at most as many as were asked for.
-        stream0[:, self._end - space.start] = end.masked_fill(relative == 0, -torch.inf)
+        # The steps at which stream 0 must have ended.
+        limits = [pattern.num_steps(Frames(length)) - pattern.tail_steps for length in self._max_lengths]
 
-        limit = torch.tensor([self._open_steps(int(row)) for row in active], device=relative.device)
+        self._first_limit = min(limits)
 
-        at_limit = relative >= limit
-
-        if bool(at_limit.any()):
-            stream0[at_limit] = -torch.inf
-
-            stream0[at_limit, self._end - space.start] = 0.0
-
-        return stream0
-
-    def _open_steps(self, row: int) -> int:
-        """Returns the step at which stream 0 must have ended."""
-        return self._pattern.num_steps(Frames(self._max_frames[row])) - self._pattern.tail_steps
+        self._limits = torch.tensor(limits, device=self.lengths.device)
 
     @override
-    def advance(self, choices: Tensor, active: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
-        vocabulary = self._vocabulary
+    def keep(self, order: Sequence[int]) -> None:
+        super().keep(order)
 
-        step = choices.new_full((choices.size(0), vocabulary.num_streams), vocabulary.pad)
-
-        tokens = (choices + vocabulary.specials_begin).tolist()
-
-        live = []
-
-        for i, (row, rel) in enumerate(zip(active.tolist(), relative.tolist(), strict=True)):
-            tokens[i], row_live = self._advance_row(tokens[i], row, rel)
-
-            live.append(row_live)
-
-        step[:, 0] = step.new_tensor(tokens)
-
-        return step, torch.tensor(live, device=choices.device)
-
-    def _advance_row(self, token: int, row: int, rel: int) -> tuple[int, list[bool]]:
-        """Returns what stream 0 holds, and which streams have a code."""
-        pad = self._vocabulary.pad
-
-        if self.done[row]:
-            return pad, [False] * self._pattern.num_streams
-
-        num_frames = self._num_frames[row]
-
-        if num_frames is None and self._live[rel, 0] and token == self._end:
-            num_frames = self._pattern.num_frames(Steps(rel + self._pattern.tail_steps))
-
-            self._num_frames[row] = num_frames
-
-            self.finished[row] = num_frames < self._max_frames[row]
-
-        if num_frames is None:
-            live: list[bool] = self._live[rel].tolist()
-
-            return token if live[0] else pad, live
-
-        validity = self._pattern.validity(Frames(num_frames))
-
-        self.done[row] = rel + 1 >= len(validity)
-
-        return self._end, validity[rel].tolist() if rel < len(validity) else [False] * self._pattern.num_streams
+        self._set_limits()
 
     @override
-    def read(self, row: int, steps: Tensor) -> Tensor:
-        num_frames = Frames(self._num_frames[row] or 0)
+    def mask(self, logits: Tensor, step: int) -> None:
+        if step == 0:
+            logits[:, 0] = -torch.inf
 
-        codes = self._pattern.revert(steps[: self._pattern.num_steps(num_frames)])
+    @override
+    def advance(self, choices: Tensor, step: int) -> tuple[Tensor, Tensor | None]:
+        vocabulary, pattern = self._vocabulary, self._pattern
+
+        if step >= self._first_limit:
+            choices = choices.masked_fill(self._limits <= step, 0)
+
+        if self._has_stream0[step]:
+            num_frames = pattern.num_frames(Steps(step + pattern.tail_steps))
+
+            self.lengths = torch.where(choices == 0, self.lengths.clamp(max=num_frames), self.lengths)
+
+            ids = torch.where(self.lengths < _OPEN, self._end, choices + (vocabulary.codes_begin - 1))
+        else:
+            ids = torch.full_like(choices, vocabulary.pad)
+
+        if not self._has_others[step]:
+            return ids, None
+
+        return ids, self._frames[step, 1:] < self.lengths[:, None]
+
+    @override
+    def is_done(self, row: int, length: int, step: int) -> bool:
+        return length < _OPEN and step + 1 >= self._pattern.num_steps(Frames(length))
+
+    @override
+    def read(self, row: int, length: int, steps: Tensor) -> tuple[Tensor, bool]:
+        codes = self._pattern.revert(steps[: self._pattern.num_steps(Frames(length))])
+
+        return codes - torch.tensor(self._vocabulary.codebook_offsets()), length < self._max_lengths[row]
+
+    def read_begin(self, length: int, step: int, steps: Tensor) -> Tensor:
+        """Returns the codes [T, Q] of the frames that are whole after ``step``.
+
+        :param length: The row's element of :attr:`lengths`, on the host.
+        """
+        num_frames = min(length, self._pattern.num_frames(Steps(step + 1)))
+
+        codes = self._pattern.revert(steps[: self._pattern.num_steps(Frames(num_frames))])
 
         return codes - torch.tensor(self._vocabulary.codebook_offsets())

@@ -8,7 +8,8 @@ from fairseq2.nn import IncrementalStateBag
 from torch import Tensor
 
 from codec_s2st.errors import CodecS2STError, UserInputError
-from codec_s2st.generation.generator import GeneratedSegment, GenerationOptions, GenerationRequest, SegmentGenerator
+from codec_s2st.generation.generator import SegmentGenerator
+from codec_s2st.generation.options import GeneratedSegment, GenerationOptions, GenerationRequest
 from codec_s2st.generation.sampling import StreamSampling
 from codec_s2st.models.codec_lm.model import CodecLM
 from codec_s2st.tokens.sequence import Modality, Segment, SequenceBuilder

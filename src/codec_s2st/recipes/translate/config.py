@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fairseq2.recipe.config import CommonSection, GangSection
 
-from codec_s2st.generation.generator import GenerationOptions
+from codec_s2st.generation.options import GenerationOptions
 
 
 @dataclass(kw_only=True)

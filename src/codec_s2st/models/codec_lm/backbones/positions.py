@@ -61,6 +61,15 @@ class HalvesRotaryEncoder(PositionEncoder):
 
         self._num_steps = num_steps
 
+    def turns(self, num_steps: int, device: torch.device) -> Tensor:
+        """Returns the tables for steps 0..``num_steps`` - 1, at least, as complex numbers. *Shape:* [S, E / 2]."""
+        self.prepare(num_steps, device)
+
+        half = self.encoding_dim // 2
+
+        # The first row is padding's.
+        return torch.complex(self._cos[1:, :half], self._sin[1:, :half])
+
     @override
     def forward(
         self, seqs: Tensor, seqs_layout: BatchLayout, *, state_bag: IncrementalStateBag | None = None
