@@ -34,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
         default="train",
         help="train, valid, test, test-unseen-voice or test-unseen-template (default: %(default)s)",
     )
+    parser.add_argument("--world", default="demo", help="small, demo or large (default: %(default)s)")
     parser.add_argument("--num", type=int, default=200, help="how many pairs with speech (default: %(default)s)")
     parser.add_argument("--text-only", type=int, default=0, metavar="N", help="add N pairs without speech (train only)")
     parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
@@ -46,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
 
     manifest = write_corpus(
         args.out,
+        world=args.world,
         split=args.split,
         num=args.num,
         text_only=args.text_only,
@@ -66,6 +68,7 @@ def write_corpus(
     split: str,
     num: int,
     seed: int,
+    world: str = "demo",
     text_only: int = 0,
     alignments: bool = False,
     jobs: int = 1,
@@ -76,6 +79,7 @@ def write_corpus(
     The manifest is written last. What is written does not depend on ``jobs``.
 
     :param num: How many pairs with speech.
+    :param world: The world's name.
     :param text_only: How many further pairs have text and no speech; for the split ``train`` only.
     :param alignments: Whether the manifest says when each word is said.
     :param quiet: Whether no progress bar is drawn on stderr.
@@ -101,7 +105,7 @@ def write_corpus(
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
 
-    texts = sample_text_pairs(text_only, seed)
+    texts = sample_text_pairs(text_only, seed, world=world)
 
     with folder_lock(out):
         try:
@@ -112,7 +116,7 @@ def write_corpus(
         except OSError as ex:
             raise write_error(out, ex) from None
 
-        rows = _write_speech(out, split, num, seed, alignments, jobs, quiet)
+        rows = _write_speech(out, world, split, num, seed, alignments, jobs, quiet)
 
         rows += [_row(pair, split=split, id_=pair.id.replace("train-", "text-")) for pair in texts]
 
@@ -120,7 +124,7 @@ def write_corpus(
 
 
 def _write_speech(
-    out: Path, split: str, num: int, seed: int, alignments: bool, jobs: int, quiet: bool
+    out: Path, world: str, split: str, num: int, seed: int, alignments: bool, jobs: int, quiet: bool
 ) -> list[ManifestRow]:
     from rich.console import Console
     from rich.progress import Progress
@@ -132,7 +136,7 @@ def _write_speech(
     with Progress(console=Console(stderr=True), disable=quiet or num == 0, transient=True) as progress:
         task = progress.add_task(f"demo-corpus {split}", total=num)
 
-        for utterance in iter_demo_utterances(split, num, seed, jobs=jobs):
+        for utterance in iter_demo_utterances(split, num, seed, world=world, jobs=jobs):
             pair = utterance.pair
 
             source = f"wav/{pair.id}.spa.wav"

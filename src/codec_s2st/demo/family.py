@@ -15,6 +15,9 @@ DEMO_SHARDS_FAMILY: Final = "codec_s2st_demo_shards"
 
 @dataclass(kw_only=True, frozen=True)
 class DemoShardsConfig:
+    world: str = "demo"
+    """The world: ``small``, ``demo`` or ``large``; see docs/demo-world.md."""
+
     num_pairs: int = 40_000
     """The number of spoken sentence pairs to train on."""
 

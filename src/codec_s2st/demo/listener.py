@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from codec_s2st.demo.grammar import Automaton, english_automaton, sample_text
+from codec_s2st.demo.grammar import DEMO, Automaton, english_automaton, sample_text
 from codec_s2st.demo.language_model import arpa_lines
 from codec_s2st.demo.signal import resample
 from codec_s2st.errors import UserInputError
@@ -110,11 +110,13 @@ class ConstrainedListener(_Listener):
     Where it does not understand the end, it returns the beginning of a sentence.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, world: str = DEMO) -> None:
         """
-        :raises UserInputError: PocketSphinx is not installed, or lacks a word of the grammar.
+        :param world: The name of the world whose sentences it hears.
+
+        :raises UserInputError: The world is unknown, or PocketSphinx is not installed, or lacks a word of the grammar.
         """
-        automaton = english_automaton()
+        automaton = english_automaton(world)
 
         super().__init__(automaton.words(), "fsg", _fsg_lines(automaton))
 
@@ -122,17 +124,18 @@ class ConstrainedListener(_Listener):
 class OpenListener(_Listener):
     """Hears any sequence of the demo world's English words."""
 
-    def __init__(self, *, order: int = 1) -> None:
+    def __init__(self, *, order: int = 1, world: str = DEMO) -> None:
         """
         :param order: 1 if only the frequencies of words are known to it, 2 if those of pairs of words are too: it then
             understands far better, and mends a little.
+        :param world: The name of the world whose words it hears.
 
         :raises ValueError: ``order`` is another number.
-        :raises UserInputError: PocketSphinx is not installed, or lacks a word of the grammar.
+        :raises UserInputError: The world is unknown, or PocketSphinx is not installed, or lacks a word of the grammar.
         """
-        words = english_automaton().words()
+        words = english_automaton(world).words()
 
-        lines = arpa_lines(sample_text("eng", _NUM_SENTENCES, seed=0), words, order=order)
+        lines = arpa_lines(sample_text("eng", _NUM_SENTENCES, seed=0, world=world), words, order=order)
 
         # A word costs something, or a long word is heard as many short ones.
         super().__init__(words, "lm", lines, lw=6.5, wip=1e-4 if order == 1 else 0.1)

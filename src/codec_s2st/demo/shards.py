@@ -72,11 +72,12 @@ def demo_shards_dir(config: DemoShardsConfig) -> Path:
 
 
 def _settings(config: DemoShardsConfig) -> dict[str, object]:
-    """Returns what decides the shards; those without alignments are as they were before there were any."""
+    """Returns what decides the shards; what was added later is left out where it changes nothing."""
     settings = asdict(config)
 
-    if not config.alignments:
-        del settings["alignments"]
+    for name in ("world", "alignments"):
+        if settings[name] == getattr(DemoShardsConfig, name):
+            del settings[name]
 
     return settings
 
@@ -149,8 +150,8 @@ def _make_shard(job: _ShardJob) -> None:
 
 
 def _spoken_rows(job: _ShardJob, codec: Codec) -> Iterator[ShardRow]:
-    for pair in sample_pairs(job.split, job.end, job.config.seed)[job.begin :]:
-        utterance = speak(pair, job.split, job.config.seed)
+    for pair in sample_pairs(job.split, job.end, job.config.seed, world=job.config.world)[job.begin :]:
+        utterance = speak(pair, job.split, job.config.seed, world=job.config.world)
 
         source, target = _encode(codec, utterance.source), _encode(codec, utterance.target)
 
@@ -170,7 +171,7 @@ def _spoken_rows(job: _ShardJob, codec: Codec) -> Iterator[ShardRow]:
 
 
 def _text_rows(job: _ShardJob) -> Iterator[ShardRow]:
-    for pair in sample_text_pairs(job.end, job.config.seed)[job.begin :]:
+    for pair in sample_text_pairs(job.end, job.config.seed, world=job.config.world)[job.begin :]:
         yield ShardRow(f"text-{pair.id}", job.split, Side(text=pair.spa, lang="spa"), Side(text=pair.eng, lang="eng"))
 
 

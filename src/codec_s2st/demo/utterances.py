@@ -12,7 +12,7 @@ from typing import Final
 
 from codec_s2st.data.alignment import TimedSpan
 from codec_s2st.demo.espeak import HELD_OUT_VOICES, SOURCE_VOICES, TARGET_VOICES, synthesise_words
-from codec_s2st.demo.grammar import Pair, sample_pairs
+from codec_s2st.demo.grammar import DEMO, Pair, sample_pairs
 from codec_s2st.demo.signal import Wave
 
 # The source varies, the target does not: the model learns what is said, not who says it.
@@ -21,6 +21,8 @@ _SOURCE_PITCHES: Final = (30, 70)
 _SOURCE_RANGES: Final = (30, 70)
 
 _TARGET_SPEED: Final = 180
+
+_TARGET_VOICES: Final = {"small": TARGET_VOICES[:1], "demo": TARGET_VOICES[:1]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +47,21 @@ class DemoUtterance:
     """When the words are said."""
 
 
-def iter_demo_utterances(split: str, num: int, seed: int, *, jobs: int = 1) -> Iterator[DemoUtterance]:
+def iter_demo_utterances(
+    split: str, num: int, seed: int, *, world: str = DEMO, jobs: int = 1
+) -> Iterator[DemoUtterance]:
     """Yields ``num`` pairs of ``split`` with their speech, in the order of :func:`sample_pairs`.
 
+    :param world: The world's name.
     :param jobs: How many utterances are synthesised at once; what is yielded does not depend on it.
 
     :raises UserInputError: As for :func:`sample_pairs`, or the wheel ``espeakng-loader`` is missing.
     """
-    pairs = sample_pairs(split, num, seed)
+    pairs = sample_pairs(split, num, seed, world=world)
 
     if jobs == 1:
         for pair in pairs:
-            yield speak(pair, split, seed)
+            yield speak(pair, split, seed, world=world)
 
         return
 
@@ -66,7 +71,7 @@ def iter_demo_utterances(split: str, num: int, seed: int, *, jobs: int = 1) -> I
 
         try:
             for pair in pairs:
-                pending.append(pool.submit(speak, pair, split, seed))
+                pending.append(pool.submit(speak, pair, split, seed, world=world))
 
                 # Not all at once: a long corpus does not fit into memory.
                 if len(pending) > 4 * jobs:
@@ -79,8 +84,8 @@ def iter_demo_utterances(split: str, num: int, seed: int, *, jobs: int = 1) -> I
                 future.cancel()
 
 
-def speak(pair: Pair, split: str, seed: int) -> DemoUtterance:
-    """Synthesises ``pair``; voice, speed and melody of the source depend on the arguments alone."""
+def speak(pair: Pair, split: str, seed: int, *, world: str = DEMO) -> DemoUtterance:
+    """Synthesises ``pair``; voices, speed and melody depend on the arguments alone."""
     rng = Random(int.from_bytes(sha256(f"{split}/{seed}/{pair.id}".encode()).digest()[:8], "big"))
 
     def between(bounds: tuple[int, int]) -> int:
@@ -90,8 +95,6 @@ def speak(pair: Pair, split: str, seed: int) -> DemoUtterance:
 
     source_voice = voices[int(rng.random() * len(voices))]
 
-    target_voice = TARGET_VOICES[0]
-
     source, source_words = synthesise_words(
         pair.spoken(pair.spa),
         source_voice,
@@ -100,6 +103,11 @@ def speak(pair: Pair, split: str, seed: int) -> DemoUtterance:
         pitch_range=between(_SOURCE_RANGES),
         seed=between((0, 2**30)),
     )
+
+    # After all that is drawn for the source, which is the same however many target voices there are.
+    target_voices = _TARGET_VOICES[world]
+
+    target_voice = target_voices[int(rng.random() * len(target_voices))]
 
     target, target_words = synthesise_words(pair.spoken(pair.eng), target_voice, speed_wpm=_TARGET_SPEED)
 

@@ -14,3 +14,6 @@ from codec_s2st.demo.grammar.sampling import Pair as Pair
 from codec_s2st.demo.grammar.sampling import sample_pairs as sample_pairs
 from codec_s2st.demo.grammar.sampling import sample_text as sample_text
 from codec_s2st.demo.grammar.sampling import sample_text_pairs as sample_text_pairs
+from codec_s2st.demo.grammar.world import DEMO as DEMO
+from codec_s2st.demo.grammar.world import WORLDS as WORLDS
+from codec_s2st.demo.grammar.world import load_world as load_world

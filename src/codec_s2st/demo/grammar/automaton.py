@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
-from codec_s2st.demo.grammar.rules import Production
-from codec_s2st.demo.grammar.world import is_vowel_word, world
+from codec_s2st.demo.grammar.rules import Grammar, Production
+from codec_s2st.demo.grammar.world import DEMO, is_vowel_word, load_world
 
 _Stack: TypeAlias = "tuple[str, _Stack] | None"
 """What is still to come: words, and symbols marked by ``<``."""
@@ -59,15 +59,22 @@ class Automaton:
         return total
 
 
-@lru_cache(maxsize=1)
-def english_automaton() -> Automaton:
-    """Returns the automaton of all English sentences, those of any length and of held-out templates included."""
-    return build_automaton([template.symbol for template in world().templates])
+@lru_cache(maxsize=8)
+def english_automaton(world: str = DEMO) -> Automaton:
+    """Returns the automaton of all English sentences, those of any length and of held-out templates included.
+
+    :param world: The world's name.
+
+    :raises UserInputError: No world has that name.
+    """
+    spoken_of = load_world(world)
+
+    return build_automaton(spoken_of.grammar, [template.symbol for template in spoken_of.templates])
 
 
-def build_automaton(symbols: Iterable[str]) -> Automaton:
+def build_automaton(grammar: Grammar, symbols: Iterable[str]) -> Automaton:
     """Returns the automaton of the English sentences derived from ``symbols``."""
-    sides, names = _sides(world().grammar.productions)
+    sides, names = _sides(grammar.productions)
 
     arcs: list[dict[str, int]] = []
     finals: set[int] = set()

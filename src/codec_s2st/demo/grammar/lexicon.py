@@ -6,7 +6,7 @@ follow a slash. Every English word must be in PocketSphinx's dictionary (a unit 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 NOUNS: Final = {
@@ -195,9 +195,9 @@ WORDS: Final = """
 """
 
 
-def noun_rules() -> Iterator[str]:
+def noun_rules(nouns: Mapping[str, str]) -> Iterator[str]:
     """Yields the rules ``Noun.gender.number`` and, for persons, ``Noun_s.gender`` (the English possessive)."""
-    for category, table in NOUNS.items():
+    for category, table in nouns.items():
         for line in table.strip().splitlines():
             gender, spa, eng = line.split()
 
@@ -213,9 +213,9 @@ def noun_rules() -> Iterator[str]:
                 yield f"Person_s.{gender} : {spa} => {eng}'s"
 
 
-def adjective_rules() -> Iterator[str]:
+def adjective_rules(adjectives: Mapping[str, str]) -> Iterator[str]:
     """Yields the rules ``Adjective.gender.number``."""
-    for category, table in ADJECTIVES.items():
+    for category, table in adjectives.items():
         for line in table.strip().splitlines():
             spa, eng = line.split()
 
@@ -228,11 +228,6 @@ def adjective_rules() -> Iterator[str]:
 
                 yield f"{category}.{gender}.s : {singular} => {eng}"
                 yield f"{category}.{gender}.p : {plural} => {eng}"
-
-
-def word_rules() -> Iterator[str]:
-    """Yields the rules of the closed classes."""
-    yield from rule_lines(WORDS)
 
 
 def rule_lines(text: str) -> Iterator[str]:

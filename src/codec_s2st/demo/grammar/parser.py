@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from codec_s2st.demo.grammar.world import english, world
+from codec_s2st.demo.grammar.rules import Grammar
+from codec_s2st.demo.grammar.world import DEMO, english, load_world
 
 _Result = tuple[int, tuple[str, ...]]
 
 
-def translations(spa: str) -> dict[str, set[str]]:
+def translations(spa: str, *, world: str = DEMO) -> dict[str, set[str]]:
     """Returns the English translations of ``spa``, each with the names of the templates that give it.
 
-    A sentence of the demo world has one, any other text has none.
+    A sentence of that world has one, any other text has none.
     """
     words = spa.split()
 
-    parser = _Parser(words)
+    spoken_of = load_world(world)
+
+    parser = _Parser(spoken_of.grammar, words)
 
     found: dict[str, set[str]] = {}
 
-    for template in world().templates:
+    for template in spoken_of.templates:
         for end, eng in parser.parse(template.symbol, 0):
             if end == len(words):
                 found.setdefault(english(eng), set()).add(template.name)
@@ -27,7 +30,8 @@ def translations(spa: str) -> dict[str, set[str]]:
 
 
 class _Parser:
-    def __init__(self, words: list[str]) -> None:
+    def __init__(self, grammar: Grammar, words: list[str]) -> None:
+        self._grammar = grammar
         self._words = words
         self._known: dict[tuple[str, int], set[_Result]] = {}
 
@@ -39,7 +43,7 @@ class _Parser:
             # No category contains itself, so the recursion ends.
             self._known[key] = {
                 result
-                for production in world().grammar.productions[symbol]
+                for production in self._grammar.productions[symbol]
                 for result in self._match(production.spa, production.eng, production.symbols, begin)
             }
 

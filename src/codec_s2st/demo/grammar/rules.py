@@ -16,7 +16,8 @@ English "do") must be empty on the other side. Alternatives are parted by ``|``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from itertools import product
 from typing import Final, TypeAlias
@@ -76,6 +77,19 @@ class Grammar:
                     raise ValueError(f"no rule rewrites '{symbol}', used in the grammar")
 
         self.productions: Mapping[str, tuple[Production, ...]] = _prune(expanded)
+
+    def restricted(self, eng_words: Collection[str]) -> Grammar:
+        """Returns the part of the grammar whose English side has these words alone."""
+        part = copy(self)
+
+        part.productions = _prune(
+            {
+                symbol: [p for p in productions if all(isinstance(part, int) or part in eng_words for part in p.eng)]
+                for symbol, productions in self.productions.items()
+            }
+        )
+
+        return part
 
 
 def _expand(head: str, alternative: str, rule: str) -> Iterator[tuple[str, Production]]:

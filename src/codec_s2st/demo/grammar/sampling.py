@@ -15,7 +15,7 @@ from random import Random
 from typing import Final
 
 from codec_s2st.demo.grammar.rules import Grammar
-from codec_s2st.demo.grammar.world import Template, english, world
+from codec_s2st.demo.grammar.world import DEMO, Template, World, english, load_world
 from codec_s2st.errors import UserInputError, unknown_name
 
 SPLITS: Final = ("train", "valid", "test", "test-unseen-voice", "test-unseen-template")
@@ -52,21 +52,23 @@ class Pair:
         return f"{text}?" if self.is_question else text
 
 
-def sample_pairs(split: str, num: int, seed: int) -> list[Pair]:
+def sample_pairs(split: str, num: int, seed: int, *, world: str = DEMO) -> list[Pair]:
     """Draws ``num`` pairs of ``split``, all different in both languages.
 
     The first sentences of a longer draw are those of a shorter one. ``test`` and ``test-unseen-voice`` draw from the
     same sentences (they differ in voice), each in an order of its own.
 
-    :raises UserInputError: ``split`` is unknown, or does not hold ``num`` sentences.
+    :param world: The world's name.
+
+    :raises UserInputError: ``split`` or ``world`` is unknown, or the split does not hold ``num`` sentences.
     """
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
 
-    return _take(split, num, seed, split)
+    return _take(load_world(world), split, num, seed, split)
 
 
-def sample_text(language: str, num: int, seed: int) -> list[str]:
+def sample_text(language: str, num: int, seed: int, *, world: str = DEMO) -> list[str]:
     """Draws ``num`` sentences of the training part in one language, for text-only training.
 
     :param language: ``spa`` or ``eng``.
@@ -76,12 +78,14 @@ def sample_text(language: str, num: int, seed: int) -> list[str]:
     if language not in ("spa", "eng"):
         raise unknown_name("language", language, ("spa", "eng"))
 
-    return [pair.spa if language == "spa" else pair.eng for pair in _take("train", num, seed, f"text-{language}")]
+    pairs = _take(load_world(world), "train", num, seed, f"text-{language}")
+
+    return [pair.spa if language == "spa" else pair.eng for pair in pairs]
 
 
-def sample_text_pairs(num: int, seed: int) -> list[Pair]:
+def sample_text_pairs(num: int, seed: int, *, world: str = DEMO) -> list[Pair]:
     """Draws ``num`` pairs of the training part whose audio nobody hears, for training on parallel text."""
-    return _take("train", num, seed, "text-pairs")
+    return _take(load_world(world), "train", num, seed, "text-pairs")
 
 
 def split_of(eng: str, template: Template) -> str:
@@ -100,7 +104,7 @@ def split_of(eng: str, template: Template) -> str:
     return "valid" if bucket < _NUM_TEST + _NUM_VALID else "train"
 
 
-def _take(split: str, num: int, seed: int, stream: str) -> list[Pair]:
+def _take(world: World, split: str, num: int, seed: int, stream: str) -> list[Pair]:
     if num < 0:
         raise UserInputError(f"the number of sentences is {num}, but it must be 0 or more")
 
@@ -109,7 +113,7 @@ def _take(split: str, num: int, seed: int, stream: str) -> list[Pair]:
     if num == 0:
         return pairs
 
-    for pair in _draw(split, seed, stream):
+    for pair in _draw(world, split, seed, stream):
         pairs.append(pair)
 
         if len(pairs) == num:
@@ -118,21 +122,21 @@ def _take(split: str, num: int, seed: int, stream: str) -> list[Pair]:
     raise UserInputError(f"the split '{split}' of the demo world holds fewer than {num} different sentences")
 
 
-def _draw(split: str, seed: int, stream: str) -> Iterator[Pair]:
+def _draw(world: World, split: str, seed: int, stream: str) -> Iterator[Pair]:
     """Yields different pairs until new ones have become rare."""
     rng = Random(int.from_bytes(sha256(f"{stream}/{seed}".encode()).digest()[:8], "big"))
 
     part = "test" if split == "test-unseen-voice" else split
 
-    templates = [t for t in world().templates if t.is_held_out == (split == "test-unseen-template")]
+    templates = [t for t in world.templates if t.is_held_out == (split == "test-unseen-template")]
 
-    weights = [min(1.0, sqrt(_num_derivations()[t.symbol] / _FEW_SENTENCES)) for t in templates]
+    num_derivations = _num_derivations(world.grammar)
+
+    weights = [min(1.0, sqrt(num_derivations[t.symbol] / _FEW_SENTENCES)) for t in templates]
 
     bounds = [sum(weights[: i + 1]) for i in range(len(weights))]
 
     seen: set[str] = set()
-
-    grammar = world().grammar
 
     misses = 0
 
@@ -143,7 +147,7 @@ def _draw(split: str, seed: int, stream: str) -> Iterator[Pair]:
 
         template = templates[next((i for i, bound in enumerate(bounds) if point < bound), len(bounds) - 1)]
 
-        spa, eng_words = _derive(grammar, template.symbol, rng)
+        spa, eng_words = _derive(world.grammar, template.symbol, rng)
 
         if not MIN_WORDS <= len(eng_words) <= MAX_WORDS:
             continue
@@ -184,10 +188,10 @@ def _derive(grammar: Grammar, symbol: str, rng: Random) -> tuple[list[str], list
     return spa, eng
 
 
-@lru_cache(maxsize=1)
-def _num_derivations() -> dict[str, int]:
+@lru_cache(maxsize=8)
+def _num_derivations(grammar: Grammar) -> dict[str, int]:
     """Returns how many ways there are to derive a sentence from each symbol."""
-    productions = world().grammar.productions
+    productions = grammar.productions
 
     counts: dict[str, int] = {}
 

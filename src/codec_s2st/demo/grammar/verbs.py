@@ -11,7 +11,7 @@ base form), ``V_fut.x.n`` (will buy) and ``V_inf`` (buy); and alone under its in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 VERBS: Final = """
@@ -105,15 +105,15 @@ _PRETERITE: Final = {
 _FUTURE: Final = ("é", "ás", "á", "emos", "án")
 
 
-def verb_rules() -> Iterator[str]:
-    """Yields the rules of every verb and group."""
+def verb_rules(verbs: str, verb_groups: Mapping[str, str]) -> Iterator[str]:
+    """Yields the rules of every verb and of its groups."""
     groups: dict[str, list[str]] = {}
 
-    for group, infinitives in VERB_GROUPS.items():
+    for group, infinitives in verb_groups.items():
         for infinitive in infinitives.split():
             groups.setdefault(infinitive, []).append(group)
 
-    for line in VERBS.strip().splitlines():
+    for line in verbs.strip().splitlines():
         infinitive, base, past, *exceptions = line.split()
 
         given = dict(exception.split("=") for exception in exceptions)

@@ -1,16 +1,36 @@
-"""The demo world's grammar, put together."""
+"""The worlds of the demo: their grammars, put together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
-from codec_s2st.demo.grammar.lexicon import adjective_rules, noun_rules, rule_lines, word_rules
+from codec_s2st.demo.grammar import small
+from codec_s2st.demo.grammar.lexicon import ADJECTIVES, NOUNS, WORDS
 from codec_s2st.demo.grammar.phrases import PHRASES
 from codec_s2st.demo.grammar.rules import Grammar, Part
+from codec_s2st.demo.grammar.tables import Tables
 from codec_s2st.demo.grammar.templates import HELD_OUT, QUESTIONS, STATEMENTS
-from codec_s2st.demo.grammar.verbs import HELPERS, verb_rules
+from codec_s2st.demo.grammar.verbs import HELPERS, VERB_GROUPS, VERBS
+from codec_s2st.errors import unknown_name
+
+DEMO: Final = "demo"
+"""The world of the shipped models and of published figures."""
+
+WORLDS: Final = ("small", DEMO)
+
+_DEMO: Final = Tables(
+    nouns=NOUNS,
+    adjectives=ADJECTIVES,
+    verbs=VERBS,
+    verb_groups=VERB_GROUPS,
+    rules=(WORDS, HELPERS, PHRASES),
+    statements=STATEMENTS,
+    questions=QUESTIONS,
+    held_out=HELD_OUT,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,16 +68,41 @@ class World:
         raise KeyError(name)
 
 
-@lru_cache(maxsize=1)
-def world() -> World:
-    """Returns the grammar and its templates; built at the first call (some 20 ms)."""
-    rules = [*noun_rules(), *adjective_rules(), *word_rules(), *verb_rules()]
+def load_world(name: str) -> World:
+    """Returns the world called ``name``, one of ``WORLDS``; built at the first call (some 20 ms).
 
-    rules += [*rule_lines(HELPERS), *rule_lines(PHRASES)]
+    :raises UserInputError: There is none.
+    """
+    if name not in WORLDS:
+        raise unknown_name("world of the demo", name, WORLDS)
 
-    sentences = [(rule, False) for rule in rule_lines(STATEMENTS)] + [(rule, True) for rule in rule_lines(QUESTIONS)]
+    return _load_world(name)
+
+
+@lru_cache(maxsize=len(WORLDS))
+def _load_world(name: str) -> World:
+    if name == "small":
+        return _restricted(build_world(_DEMO), small.TEMPLATES, small.ENGLISH_WORDS)
+
+    return build_world(_DEMO)
+
+
+def _restricted(world: World, templates: Collection[str], eng_words: Collection[str]) -> World:
+    return World(
+        world.grammar.restricted(eng_words),
+        tuple(template for template in world.templates if template.name in templates),
+    )
+
+
+def build_world(*layers: Tables) -> World:
+    """Returns the world whose rules are those of ``layers`` together."""
+    sentences = [sentence for layer in layers for sentence in layer.sentence_rules()]
+
+    rules = [rule for layer in layers for rule in layer.word_rules()]
 
     grammar = Grammar([*rules, *(f"S_{rule}" for rule, _ in sentences)])
+
+    held_out = {name for layer in layers for name in layer.held_out}
 
     templates = []
 
@@ -70,7 +115,7 @@ def world() -> World:
                 name=name,
                 symbol=symbol,
                 is_question=is_question,
-                is_held_out=name in HELD_OUT,
+                is_held_out=name in held_out,
                 reorders=_reorders(grammar, symbol),
             )
         )
