@@ -22,7 +22,7 @@ from codec_s2st.recipes.s2st.recipe import S2STRecipe
 NUM_STEPS = 60
 
 # What differs between runs of the same training.
-TIMES = ("Time", "Wall", "Elements per Second", "seconds", "Memory", "Device")
+TIMES = ("Time", "Wall", "Elements per Second", "seconds", "throughput/", "Memory", "Device")
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from codec_s2st.cli import main
 from codec_s2st.data.alignment import AlignedSpan
 from codec_s2st.data.shards import ShardRow, Side
 from codec_s2st.data.templates import Example, find_template, render
+from codec_s2st.recipes.show_sequence.choice import describe
 from codec_s2st.recipes.show_sequence.picture import ShownSequence, draw_sequences, format_sequence, name_ids
-from codec_s2st.recipes.show_sequence.recipe import describe
 from codec_s2st.tokens.delay import parse_pattern
 from codec_s2st.tokens.sequence import Modality, SequenceBuilder
 from codec_s2st.tokens.vocabulary import Vocabulary

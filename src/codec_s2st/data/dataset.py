@@ -174,7 +174,7 @@ class SpeechTextDataset:
 
     def create_reader(
         self, section: DataSection, maker: BatchMaker, gangs: Gangs, *, num_accumulate: int
-    ) -> DataReader[SpeechTextBatch]:
+    ) -> MixtureReader | PrefetchReader:
         """Returns an endless reader of the mixture, for training."""
         # While one window is left, the next one is entered.
         self.shards.hold(2 * section.shuffle_bytes)

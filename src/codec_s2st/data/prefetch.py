@@ -25,6 +25,8 @@ class _Step:
 
     over_long: list[int]
 
+    epochs: list[float]
+
 
 @final
 class _StepProducer:
@@ -41,7 +43,9 @@ class _StepProducer:
     def make(self) -> _Step:
         batches = next(self._reader)
 
-        return _Step(batches, self._reader.state_dict(), self._reader.drawn, self._reader.over_long)
+        return _Step(
+            batches, self._reader.state_dict(), self._reader.drawn, self._reader.over_long, self._reader.epochs
+        )
 
     def skip(self) -> None:
         self._reader.skip()
@@ -65,6 +69,8 @@ class PrefetchReader(DataReader[SpeechTextBatch]):
 
         self._state = reader.state_dict()
 
+        self._epochs = reader.epochs
+
         self._pool: WorkerPool[_Step] | None = None
 
     @override
@@ -78,12 +84,17 @@ class PrefetchReader(DataReader[SpeechTextBatch]):
 
         step = next(self._pool)
 
-        self._state = step.state
+        self._state, self._epochs = step.state, step.epochs
 
         if self._reader.over_long_log is not None:
             self._reader.over_long_log.tell(step.drawn, step.over_long)
 
         return step.batches
+
+    @property
+    def epochs(self) -> list[float]:
+        """How often the rows of each source have been handed out."""
+        return self._epochs
 
     @override
     def reset(self) -> None:

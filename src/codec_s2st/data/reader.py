@@ -108,6 +108,15 @@ class MixtureReader(DataReader[SpeechTextBatch]):
         """The number of examples of each source that were too long, those of the present block included."""
         return cast(list[int], (self._over_long + self._over_long_in_block).tolist())
 
+    @property
+    def epochs(self) -> list[float]:
+        """How often the rows of each source have been read: 0.5 is a half of them, 2 is each of them twice."""
+        share = self._batch / len(self._batches) if self._batches else 0.0
+
+        sizes = [len(source) for source in self._mixture.sources]
+
+        return cast(list[float], ((self._drawn + share * self._drawn_in_block) / sizes).tolist())
+
     def _next_draws(self) -> list[Draw]:
         if self._batches is None:
             self._batches = self._make_block()

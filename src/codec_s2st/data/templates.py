@@ -222,15 +222,42 @@ def render(
     segments = [condition_segment(builder.vocabulary, template.tag, *_languages(template, example))]
 
     for slot in template.slots:
-        in_loss = slot.role.in_loss(loss)
-
-        for piece in _pieces(template, slot, example):
-            if isinstance(piece, str):
-                segments.append(Segment(Modality.TEXT, encode_text(piece), in_loss))
-            else:
-                segments.append(Segment(Modality.SPEECH, torch.from_numpy(piece.astype("int64")), in_loss))
+        segments += slot_segments(template, slot, example, encode_text, in_loss=slot.role.in_loss(loss))
 
     return builder.build(segments)
+
+
+def prompt_segments(
+    template: TaskTemplate, example: Example, vocabulary: Vocabulary, encode_text: TextEncoder
+) -> list[Segment]:
+    """Returns what stands before the segments that are to be predicted.
+
+    :raises UserInputError: the row lacks what the task needs, or its language has no tag; the row is named.
+    """
+    segments = [condition_segment(vocabulary, template.tag, *_languages(template, example))]
+
+    for slot in template.given:
+        segments += slot_segments(template, slot, example, encode_text, in_loss=False)
+
+    return segments
+
+
+def slot_segments(
+    template: TaskTemplate, slot: Slot, example: Example, encode_text: TextEncoder, *, in_loss: bool
+) -> list[Segment]:
+    """Returns what a slot is filled with.
+
+    :raises UserInputError: the row lacks it.
+    """
+    segments = []
+
+    for piece in _pieces(template, slot, example):
+        if isinstance(piece, str):
+            segments.append(Segment(Modality.TEXT, encode_text(piece), in_loss))
+        else:
+            segments.append(Segment(Modality.SPEECH, torch.from_numpy(piece.astype("int64")), in_loss))
+
+    return segments
 
 
 def _languages(template: TaskTemplate, example: Example) -> list[str | None]:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
+from pathlib import Path
 
 import fairseq2.recipe.base  # noqa: F401  (first, since the trainer's module cannot be imported before it)
 import pytest
+from fairseq2.metrics.recorders import NOOP_METRIC_RECORDER, MetricDescriptorRegistry, TensorBoardRecorder
+from fairseq2.metrics.recorders.composite import CompositeMetricRecorder
+from fairseq2.recipe.internal.metric_recorders import _MaybeTensorBoardRecorderFactory
+from fairseq2.recipe.internal.model import _ModelHolder
 from fairseq2.trainer import Trainer
 from fairseq2.utils.stopwatch import Stopwatch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from codec_s2st.recipes.common.host import find_tensorboard, open_writer
 
 
 @pytest.mark.parametrize(
@@ -54,3 +63,36 @@ def test_stopwatch_adds_up_in_its_attribute() -> None:
     watch._accumulated_duration += 5.0
 
     assert watch.get_elapsed_time() == 5.0
+
+
+def test_tensorboard_forgets_what_is_repeated(tmp_path: Path) -> None:
+    """The recorder's writers are where we look for them, and its files say from which step on they count."""
+    for begin in (2, 4):
+        recorder = TensorBoardRecorder(tmp_path, MetricDescriptorRegistry([]))
+
+        assert find_tensorboard(CompositeMetricRecorder([recorder])) is recorder
+
+        writer = open_writer(recorder, "train", begin)
+
+        for step in (begin, begin + 2):
+            recorder.record_metric_values("train", {"loss": float(begin)}, step)
+
+        assert open_writer(recorder, "train", 100) is writer
+
+        recorder.close()
+
+    events = EventAccumulator(str(tmp_path / "tb" / "train")).Reload()
+
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(2, 2.0), (4, 4.0), (6, 4.0)]
+
+
+def test_recorder_of_other_ranks_is_none_of_tensorboard() -> None:
+    assert find_tensorboard(NOOP_METRIC_RECORDER) is None
+
+
+def test_factory_of_tensorboard_has_the_method() -> None:
+    assert list(inspect.signature(_MaybeTensorBoardRecorderFactory.maybe_create).parameters) == ["self"]
+
+
+def test_holder_of_the_model_has_its_configuration() -> None:
+    assert "config" in {part.name for part in dataclasses.fields(_ModelHolder)}

@@ -21,7 +21,13 @@ from fairseq2.recipe.config import (
 from codec_s2st.data.dataset import SHARDS_FAMILY, DataSection
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY
 from codec_s2st.recipes.common.binding import AUTO_TOKENIZER
-from codec_s2st.recipes.common.sections import CheckpointsSection, GuardsSection
+from codec_s2st.recipes.common.sections import (
+    CheckpointsSection,
+    GuardsSection,
+    MonitoringSection,
+    TextRetentionSection,
+    ValidationSamplesSection,
+)
 from codec_s2st.recipes.common.trainable import LoRASection, TrainableSection
 
 
@@ -71,5 +77,11 @@ class SpeechTextTrainConfig:
     checkpoints: CheckpointsSection = field(default_factory=lambda: CheckpointsSection())
 
     guards: GuardsSection = field(default_factory=lambda: GuardsSection())
+
+    monitoring: MonitoringSection = field(default_factory=lambda: MonitoringSection())
+
+    text_retention: TextRetentionSection = field(default_factory=lambda: TextRetentionSection())
+
+    validation_samples: ValidationSamplesSection = field(default_factory=lambda: ValidationSamplesSection())
 
     common: CommonSection = field(default_factory=lambda: CommonSection(no_sweep_dir=True))

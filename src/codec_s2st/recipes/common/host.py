@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fairseq2.checkpoint import CheckpointManager
+from fairseq2.metrics.recorders import MetricRecorder, TensorBoardRecorder
+from fairseq2.metrics.recorders.composite import CompositeMetricRecorder
+from fairseq2.recipe.internal.metric_recorders import _MaybeTensorBoardRecorderFactory
+from fairseq2.recipe.internal.model import _ModelHolder
 from fairseq2.recipe.internal.output_dir import _OutputDirectoryCreator
 from fairseq2.runtime.dependency import DependencyContainer, DependencyProvider, DependencyResolver
 from fairseq2.world_info import WorldInfo
 
 if TYPE_CHECKING:
     from fairseq2.trainer import Trainer
+    from torch.utils.tensorboard import SummaryWriter
 
 _WATCHES: Final = ("_data_watch", "_compute_watch", "_lapse_watch")
 
@@ -56,6 +61,71 @@ def lock_output_dir(container: DependencyContainer, lock: Callable[[Path], None]
         return creator
 
     registration.provider = create
+
+
+def drop_repeated_events(container: DependencyContainer) -> None:
+    """Makes TensorBoard forget the steps that a run repeats when it goes on with a checkpoint.
+
+    What it has written of them before stays in the files, but is not shown any more.
+    """
+    registration = container._registrations[(_MaybeTensorBoardRecorderFactory, None)]
+
+    provider = registration.provider
+
+    def create(resolver: DependencyResolver) -> object:
+        factory = provider(resolver)
+
+        assert isinstance(factory, _MaybeTensorBoardRecorderFactory)
+
+        maybe_create = factory.maybe_create
+
+        def create_recorder() -> TensorBoardRecorder | None:
+            recorder = maybe_create()
+
+            if recorder is None:
+                return None
+
+            record = recorder.record_metric_values
+
+            def open_and_record(category: str, values: Mapping[str, object], step_nr: int | None = None) -> None:
+                open_writer(recorder, category, step_nr)
+
+                record(category, values, step_nr)
+
+            recorder.record_metric_values = open_and_record  # type: ignore[method-assign]
+
+            return recorder
+
+        factory.maybe_create = create_recorder  # type: ignore[method-assign]
+
+        return factory
+
+    registration.provider = create
+
+
+def model_config(resolver: DependencyResolver) -> object:
+    """Returns the configuration that the trained model was built from."""
+    return resolver.resolve(_ModelHolder).config
+
+
+def find_tensorboard(recorder: MetricRecorder) -> TensorBoardRecorder | None:
+    """Returns the recorder of TensorBoard among those of a run; other ranks than 0 have none."""
+    recorders = recorder._recorders if isinstance(recorder, CompositeMetricRecorder) else ()
+
+    return next((part for part in recorders if isinstance(part, TensorBoardRecorder)), None)
+
+
+def open_writer(recorder: TensorBoardRecorder, category: str, step: int | None) -> SummaryWriter:
+    """Returns the writer that the recorder uses for ``category``.
+
+    :param step: The first that is to be written, if there is no writer yet.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    if category not in recorder._writers:
+        recorder._writers[category] = SummaryWriter(recorder._output_dir / category, purge_step=step)
+
+    return recorder._writers[category]
 
 
 def save_now(trainer: Trainer) -> None:

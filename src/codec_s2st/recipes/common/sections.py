@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from fairseq2.utils.validation import Validatable, ValidationResult
 from typing_extensions import override
@@ -45,5 +47,91 @@ class GuardsSection(Validatable):
 
         if self.hang_timeout is not None and not self.hang_timeout > 0:
             result.add_error("`hang_timeout` must be positive.")
+
+        return result
+
+
+@dataclass(kw_only=True)
+class MonitoringSection(Validatable):
+    """What is published beside the losses; the names are in ``docs/guides/monitoring.md``."""
+
+    enabled: bool = True
+    """Whether predictions, weights and throughput are measured at the steps whose metrics are published."""
+
+    peak_tflops: float | None = None
+    """The speed of one device in the type of numbers that the training multiplies, as its maker states it: 989 for an
+    H100 in bfloat16. If given, the share of it that does useful work is published as ``throughput/mfu``."""
+
+    @override
+    def validate(self) -> ValidationResult:
+        result = ValidationResult()
+
+        if self.peak_tflops is not None and not (math.isfinite(self.peak_tflops) and self.peak_tflops > 0):
+            result.add_error("`peak_tflops` must be positive and finite.")
+
+        return result
+
+
+@dataclass(kw_only=True)
+class TextRetentionSection(Validatable):
+    """What the model knows of text, measured before the first step and at validations."""
+
+    texts: Path | None = None
+    """Texts, one a line, or .jsonl with ``text``: for perplexity and last words."""
+
+    choices: Path | None = None
+    """Questions with several answers: .jsonl, as ``codec-s2st text-report --choices`` takes it."""
+
+    language: str | None = None
+    """If given, texts are scored behind the tags of continued pre-training too, in this language."""
+
+    max_items: int | None = None
+    """If given, the first so many texts and questions are scored."""
+
+    every_n_steps: int | None = None
+    """A multiple of ``regime.validate_every_n_steps``; by default, each validation."""
+
+    @property
+    def is_wanted(self) -> bool:
+        return self.texts is not None or self.choices is not None
+
+    @override
+    def validate(self) -> ValidationResult:
+        result = ValidationResult()
+
+        if self.max_items is not None and self.max_items < 1:
+            result.add_error("`max_items` must be at least 1.")
+
+        if self.every_n_steps is not None and self.every_n_steps < 1:
+            result.add_error("`every_n_steps` must be at least 1.")
+
+        return result
+
+
+@dataclass(kw_only=True)
+class ValidationSamplesSection(Validatable):
+    """What the model makes of a few fixed items at validations, to listen to and to read in TensorBoard."""
+
+    num_items: int = 0
+    """Of each task of the mixture, the first so many items of the validation splits; 0 for none."""
+
+    every_n_steps: int | None = None
+    """A multiple of ``regime.validate_every_n_steps``; by default, each validation."""
+
+    max_seconds: float = 20.0
+    """Speech is cut after so many seconds."""
+
+    @override
+    def validate(self) -> ValidationResult:
+        result = ValidationResult()
+
+        if self.num_items < 0:
+            result.add_error("`num_items` must not be negative.")
+
+        if self.every_n_steps is not None and self.every_n_steps < 1:
+            result.add_error("`every_n_steps` must be at least 1.")
+
+        if not (math.isfinite(self.max_seconds) and self.max_seconds > 0):
+            result.add_error("`max_seconds` must be positive and finite.")
 
         return result

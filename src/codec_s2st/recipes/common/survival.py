@@ -121,10 +121,15 @@ def create_surviving_task(
     *,
     guards: GuardsSection,
     describe: Callable[[BatchT], BatchNote],
+    begin: Callable[[int], None] = lambda step: None,
+    end: Callable[[int], None] = lambda step: None,
 ) -> Task:
     """Returns fairseq2's training, which stops when it is asked to, and does not go on where something is wrong.
 
     :param describe: What is written down of a batch that something was wrong with.
+    :param begin: Called on all ranks before the first step, or the first after a checkpoint, with the number of steps
+        that are done.
+    :param end: Called on all ranks when the training is complete.
     """
     resolver, root, out = context.resolver, context.gangs.root, context.output_dir
 
@@ -163,6 +168,8 @@ def create_surviving_task(
         request,
         _manager_of(context),
         context.gangs,
+        begin,
+        end,
     )
 
 
@@ -180,6 +187,8 @@ class SurvivingTask(Task):
         request: StopRequest,
         manager: TrustedCheckpointManager,
         gangs: Gangs,
+        begin: Callable[[int], None],
+        end: Callable[[int], None],
     ) -> None:
         self._trainer = trainer
         self._boundary = boundary
@@ -189,6 +198,8 @@ class SurvivingTask(Task):
         self._request = request
         self._manager = manager
         self._gangs = gangs
+        self._begin = begin
+        self._end = end
 
         self._is_first_boundary = True
 
@@ -223,6 +234,8 @@ class SurvivingTask(Task):
 
                 raise
 
+        self._end(self._trainer.step_nr)
+
         if rank == 0:
             self._starts.clear()
 
@@ -255,7 +268,9 @@ class SurvivingTask(Task):
 
         self._manager.release()
 
-        if self._is_first_boundary:
+        is_first = self._is_first_boundary
+
+        if is_first:
             self._restore_carried()
 
             # There is no step yet that the ranks would have agreed at.
@@ -269,6 +284,11 @@ class SurvivingTask(Task):
 
         if stop:
             self._stop()
+
+        if is_first:
+            self._begin(self._trainer.step_nr)
+
+            self._watchdog.beat()
 
     def _restore_carried(self) -> None:
         carried = self._boundary.carried

@@ -16,6 +16,7 @@ from codec_s2st.models.codec_lm.model import CodecLM
 from codec_s2st.recipes.common.config import SpeechTextTrainConfig
 from codec_s2st.recipes.common.finetuning import check_finetuning, record_adapters, setup_finetuning
 from codec_s2st.recipes.common.guards import BatchNote
+from codec_s2st.recipes.common.monitoring.wiring import monitor_training, register_monitoring
 from codec_s2st.recipes.common.parallelism import check_parallelism, clip_across_tensor_parallel
 from codec_s2st.recipes.common.patterns import check_groups
 from codec_s2st.recipes.common.survival import create_surviving_task, open_run, register_survival
@@ -39,6 +40,8 @@ class SpeechTextTrainRecipe(Recipe):
         register_metric_descriptors(container)
 
         register_survival(container)
+
+        register_monitoring(container)
 
     @final
     @override
@@ -84,14 +87,20 @@ class SpeechTextTrainRecipe(Recipe):
 
         valid_units = [CodecLMEvalUnit(model, name, make_metrics([name])) for name in valid_readers]
 
+        monitored = monitor_training(
+            context, config, given, data, model, reader, unit, valid_units, list(valid_readers.values())
+        )
+
         return create_surviving_task(
             context,
-            unit,
+            monitored.unit,
             reader,
-            valid_units,
-            list(valid_readers.values()),
+            monitored.valid_units,
+            monitored.valid_readers,
             guards=config.guards,
             describe=lambda batch: BatchNote(tuple(batch.ids.shape), tuple(batch.row_ids)),
+            begin=monitored.begin,
+            end=monitored.end,
         )
 
     @final

@@ -26,7 +26,7 @@ from codec_s2st.tokens.streams import StreamSpec
 from codec_s2st.tokens.units import Frames
 
 # EnCodec has 32 code books at its highest bitrate.
-_MAX_NAMED_STREAMS: Final = 32
+MAX_NAMED_STREAMS: Final = 32
 
 
 class MeanOrNothing(Mean):
@@ -45,7 +45,7 @@ def register_metric_descriptors(container: DependencyContainer) -> None:
     """Tells the log how our metrics are to be written, which fairseq2 would print as tensors."""
     tasks = [name for task in TEMPLATES for name in (task, f"{task}-reverse")]
 
-    names = ["loss/text", *(f"loss/stream_{stream}" for stream in range(_MAX_NAMED_STREAMS))]
+    names = ["loss/text", *(f"loss/stream_{stream}" for stream in range(MAX_NAMED_STREAMS))]
     names += [*(f"loss/task_{task}" for task in tasks), "audio_seconds_per_second"]
 
     for priority, name in enumerate(names, start=900):
