@@ -60,6 +60,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "text-report": Command(
         "codec_s2st.recipes.text_report.command:main", "measure what models have forgotten of text beside the base LLM"
     ),
+    "serve": Command("codec_s2st.serve.command:main", "serve a page to try models with: record or upload, and listen"),
     "compare": Command("codec_s2st.recipes.evaluate.compare_command:main", "test whether the scores of models differ"),
 }
 

@@ -1,0 +1,211 @@
+"""``codec-s2st serve``: a page to try models with, in the browser."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from functools import partial
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, Final
+
+from codec_s2st.arguments import CommandParser
+from codec_s2st.errors import CodecS2STError, UserInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from codec_s2st.serve.server import Application, PageServer
+    from codec_s2st.translator import SpeechTranslator
+
+DEFAULT_MODELS: Final = ("demo_s2st", "demo_cpt")
+
+_JSON_BYTES: Final = 1 << 16
+"""What a request has besides recordings."""
+
+_END_SECONDS: Final = 2.0
+"""How long the end waits for the job that runs."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command until SIGINT or SIGTERM, and returns 0."""
+    parser = CommandParser(
+        prog="codec-s2st serve",
+        description="Serve a page on which one records or uploads speech, and hears and sees what models make of it.",
+    )
+
+    parser.add_argument(
+        "--model",
+        metavar="CARD",
+        nargs="+",
+        default=DEFAULT_MODELS,
+        help=f"model cards, card files, or published folders (default: {' '.join(DEFAULT_MODELS)})",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=7860, help="0 is any that is free (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="such as cpu, cuda:0 (default: %(default)s)")
+    parser.add_argument(
+        "--max-seconds",
+        type=float,
+        default=60.0,
+        help="the longest recording (default: %(default)g; models may take less)",
+    )
+    parser.add_argument(
+        "--max-mb", type=float, default=20.0, help="the largest recording, in MB (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--max-queue",
+        type=int,
+        default=8,
+        help="how many may wait, the one that is computed included (default: %(default)s)",
+    )
+
+    args = parser.parse_args(argv)
+
+    _check_range("--port", args.port, 0, 65535)
+    _check_range("--max-seconds", args.max_seconds, 0.1, 3600)
+    _check_range("--max-mb", args.max_mb, 0.01, 1000)
+    _check_range("--max-queue", args.max_queue, 1, 1000)
+
+    from codec_s2st.serve.guard import is_loopback
+
+    application = _make_application(args)
+
+    with _stop_event() as stop:
+        with _listen(args.host, args.port, application) as server:
+            worker = Thread(target=application.jobs.run, name="jobs", daemon=True)
+            worker.start()
+
+            listener = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="http", daemon=True)
+            listener.start()
+
+            host = f"[{args.host}]" if ":" in args.host else args.host
+
+            print(f"codec-s2st: open http://{host}:{server.server_address[1]}/ (Ctrl-C ends it)", flush=True)
+
+            if not is_loopback(args.host):
+                print(
+                    f"codec-s2st: warning: whoever reaches this machine at {args.host} can use the page: there is no"
+                    " password and no encryption, and browsers record on pages from elsewhere only through https; safer"
+                    f" is --host 127.0.0.1 and `ssh -L {args.port}:127.0.0.1:{args.port} MACHINE` on yours",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+            stop.wait()
+
+            server.shutdown()
+
+            application.jobs.close()
+
+            worker.join(_END_SECONDS)
+
+        if worker.is_alive():
+            # A model cannot be asked to stop in the middle, and ending Python below it would be a crash. There is
+            # nothing to be cleaned up: recordings and results are in memory.
+            sys.stdout.flush()
+
+            os._exit(0)
+
+    return 0
+
+
+@contextmanager
+def _stop_event() -> Iterator[Event]:
+    """An event that SIGINT and SIGTERM set."""
+    event = Event()
+
+    def on_signal(number: int, frame: object) -> None:
+        event.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _check_range(option: str, value: float, smallest: float, largest: float) -> None:
+    # Not-a-number is in no range.
+    if not smallest <= value <= largest:
+        raise UserInputError(f"{option} is {value:g}, but must be {smallest:g} to {largest:g}")
+
+
+def _make_application(args: Any) -> Application:
+    from codec_s2st.devices import find_device
+    from codec_s2st.serve.jobs import JobQueue
+    from codec_s2st.serve.requests import MAX_TEXT_CHARS
+    from codec_s2st.serve.results import describe_model
+    from codec_s2st.serve.server import Application
+    from codec_s2st.translator import SpeechTranslator
+
+    device = find_device(args.device)
+
+    translators: dict[str, SpeechTranslator] = {}
+
+    for model in args.model:
+        translator = SpeechTranslator.from_card(model, device=device)
+
+        if translator.name in translators:
+            raise UserInputError(f"--model names '{translator.name}' twice")
+
+        translators[translator.name] = translator
+
+    models = [describe_model(translator) for translator in translators.values()]
+
+    for model in models:
+        if not model["tasks"]:
+            raise UserInputError(f"model '{model['name']}' has no task that starts from speech or text")
+
+    max_bytes = int(args.max_mb * 1e6)
+
+    return Application(
+        about={
+            "models": models,
+            "max_seconds": args.max_seconds,
+            "max_bytes": max_bytes,
+            "max_text_chars": MAX_TEXT_CHARS,
+        },
+        prepare=partial(_prepare, translators=translators, max_seconds=args.max_seconds),
+        jobs=JobQueue(max_jobs=args.max_queue, explain=_explain),
+        explain=_explain,
+        # Base64 makes four characters of three bytes; a voice may come with the recording.
+        max_bytes=max_bytes * 4 // 3 * 2 + _JSON_BYTES,
+    )
+
+
+def _prepare(
+    content: object, *, translators: dict[str, SpeechTranslator], max_seconds: float
+) -> Callable[[], dict[str, Any]]:
+    from codec_s2st.serve.requests import read_request
+    from codec_s2st.serve.results import compute
+
+    return partial(compute, read_request(content, translators, max_seconds=max_seconds))
+
+
+def _explain(ex: Exception) -> str:
+    if isinstance(ex, CodecS2STError):
+        return str(ex)
+
+    from codec_s2st.explain import explain
+
+    error = explain(ex)
+
+    print(f"codec-s2st: error: {error}", file=sys.stderr, flush=True)
+
+    return str(error)
+
+
+def _listen(host: str, port: int, application: Application) -> PageServer:
+    from codec_s2st.serve.server import PageServer
+
+    try:
+        return PageServer(host, port, application)
+    except OSError as ex:
+        raise UserInputError(
+            f"cannot listen at {host}:{port}: {ex.strerror or ex}", hint="try another one: --port 0 takes any"
+        ) from None
