@@ -139,7 +139,8 @@ def join_rows(parameters: Sequence[Parameter]) -> Tensor:
             for parameter, rows in zip(parameters, joined.split([p.size(0) for p in parameters]), strict=True):
                 parameter.data = rows
 
-    return first.detach().as_strided((num_rows, *first.shape[1:]), first.stride())
+    # Not detached: a parameter that was made for inference counts no versions.
+    return first.data.as_strided((num_rows, *first.shape[1:]), first.stride())
 
 
 def _follow_each_other(parameters: Sequence[Parameter]) -> bool:
