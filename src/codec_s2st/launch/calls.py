@@ -112,14 +112,25 @@ def resolve_config(call: Call) -> str:
 
     :raises CodecS2STError: the recipe refuses it, with the recipe's own message; or it holds a secret.
     """
+    return resolve_configs([call])[0]
+
+
+def resolve_configs(calls: Sequence[Call]) -> list[str]:
+    """Returns the whole configurations of recipes as YAML; fairseq2 starts once for all of them.
+
+    :raises CodecS2STError: a recipe refuses its own, with the recipe's own message; or it holds a secret.
+    """
     result = subprocess.run(
-        [sys.executable, "-m", f"codec_s2st.recipes.{call.name}", *call.arguments, "--dump-config"],
+        [sys.executable, "-m", "codec_s2st.recipes.common.resolve"],
+        input=json.dumps([(call.name, call.arguments) for call in calls]),
         # It is no rank, wherever it runs.
         env={name: value for name, value in os.environ.items() if not name.startswith("SLURM_")},
         capture_output=True,
         text=True,
         check=False,
     )
+
+    configs: list[str] = json.loads(result.stdout or "[]")
 
     if result.returncode != 0:
         lines = [line for line in result.stderr.splitlines() if line.strip()] or ["no message"]
@@ -128,11 +139,12 @@ def resolve_config(call: Call) -> str:
 
         kind = {2: UserInputError, 3: DivergedError}.get(result.returncode, CodecS2STError)
 
-        raise kind(f"{call.name}: {message}")
+        raise kind(f"{calls[len(configs)].name}: {message}")
 
-    refuse_secret(result.stdout, "the configuration")
+    for config in configs:
+        refuse_secret(config, "the configuration")
 
-    return result.stdout
+    return configs
 
 
 def refuse_secret(text: str, what: str) -> None:

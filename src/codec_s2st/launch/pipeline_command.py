@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from codec_s2st.arguments import CommandParser, path_argument
 from codec_s2st.errors import UserInputError
-from codec_s2st.launch.calls import resolve_config
+from codec_s2st.launch.calls import resolve_configs
 from codec_s2st.launch.command import add_preset_options, check_cluster
 from codec_s2st.launch.local import run_local
 from codec_s2st.launch.pipeline import Pipeline, Step, load_pipeline
@@ -47,7 +47,11 @@ def main(argv: Sequence[str]) -> int:
     if todo:
         check_cluster(todo[0].preset)
 
-    configs = {step.name: None if step.call.out is None else resolve_config(step.call) for step in todo}
+    recipes = [step for step in todo if step.call.out is not None]
+
+    resolved = resolve_configs([step.call for step in recipes]) if recipes else []
+
+    configs = {step.name: config for step, config in zip(recipes, resolved, strict=True)}
 
     pipeline.out.mkdir(parents=True, exist_ok=True)
 
@@ -64,12 +68,12 @@ def main(argv: Sequence[str]) -> int:
         if step.preset.cluster == LOCAL:
             _say(step, "starts")
 
-            code = run_local(step.preset, *start(_launch(pipeline, step), configs[step.name]))
+            code = run_local(step.preset, *start(_launch(pipeline, step), configs.get(step.name)))
 
             if code != 0:
                 return code
         else:
-            _, info = start(_launch(pipeline, step), configs[step.name], needs)
+            _, info = start(_launch(pipeline, step), configs.get(step.name), needs)
 
             jobs[step.name] = info.job_id
 

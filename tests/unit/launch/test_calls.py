@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from codec_s2st.errors import CodecS2STError, UserInputError
-from codec_s2st.launch.calls import Call, recipe_call, refuse_secret, resolve_config
+from codec_s2st.launch.calls import Call, recipe_call, refuse_secret, resolve_config, resolve_configs
 from codec_s2st.launch.record import new_record
 from codec_s2st.share import recipes_dir
 
@@ -87,6 +87,21 @@ class TestResolveConfig:
 
         assert content["regime"]["num_steps"] == 7 and content["init"] == "codec_s2st_demo_text_lm"
         assert content["gang"]["timeout"] > 0
+
+    def test_many_are_resolved_in_order_and_the_one_that_is_refused_is_named(self) -> None:
+        calls = [
+            recipe_call(["cpt", "a", "--preset", "demo/joint"]),
+            recipe_call(["evaluate", "b", "--preset", "demo", "--manifest", "nowhere"]),
+        ]
+
+        cpt, evaluation = (YAML(typ="safe").load(config) for config in resolve_configs(calls))
+
+        assert cpt["num_streams"] == 4 and evaluation["manifest"].endswith("nowhere")
+
+        wrong = recipe_call(["s2st", "c", "--preset", "demo", "--config", "nokey=1"])
+
+        with pytest.raises(UserInputError, match=r"^s2st: .*nokey"):
+            resolve_configs([*calls, wrong])
 
     @pytest.mark.parametrize(
         ("stderr", "code", "kind", "message"),
