@@ -26,6 +26,12 @@ class Perplexity(NamedTuple):
     num_cut: int
     """Texts of which the beginning alone was scored, as the model knows no later positions."""
 
+    text_nats: tuple[float, ...] = ()
+    """Minus the log-probability of each text, for tests of two models on the same texts."""
+
+    text_ids: tuple[int, ...] = ()
+    """How many ids of each were scored."""
+
 
 class LastWords(NamedTuple):
     """Of the last word of a text, as in LAMBADA."""
@@ -87,19 +93,29 @@ def plain_perplexity(
 
             num_bytes += num_bytes_of_text
 
-    nats, num_ids = 0.0, 0
+    text_nats, text_ids = [], []
 
     for likelihood in scorer.score(requests):
-        nats -= likelihood.log_probability
+        text_nats.append(-likelihood.log_probability)
 
-        num_ids += likelihood.num_ids
+        text_ids.append(likelihood.num_ids)
 
         on_text()
+
+    nats, num_ids = sum(text_nats), sum(text_ids)
 
     if not num_ids:
         return Perplexity(math.nan, math.nan, 0, 0, 0)
 
-    return Perplexity(math.exp(nats / num_ids), nats / math.log(2) / num_bytes, len(requests), num_ids, num_cut)
+    return Perplexity(
+        perplexity=math.exp(nats / num_ids),
+        bits_per_byte=nats / math.log(2) / num_bytes,
+        num_texts=len(requests),
+        num_ids=num_ids,
+        num_cut=num_cut,
+        text_nats=tuple(text_nats),
+        text_ids=tuple(text_ids),
+    )
 
 
 def last_words(

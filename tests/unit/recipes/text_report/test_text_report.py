@@ -155,7 +155,13 @@ class TestPlainPerplexity:
 
         alone = plain_perplexity(TextScorer(model), TOKENIZER, [long[: model.max_seq_len], "ab"])
 
-        assert found._replace(num_cut=0) == pytest.approx(alone)
+        assert found.text_nats == pytest.approx(alone.text_nats) and found.text_ids == alone.text_ids
+
+        assert sum(found.text_ids) == found.num_ids
+
+        assert found.perplexity == pytest.approx(math.exp(sum(found.text_nats) / found.num_ids))
+
+        assert found[:2] == pytest.approx(alone[:2]) and (found.num_texts, alone.num_cut) == (2, 0)
 
     def test_texts_without_ids_to_score(self, model: CodecLM) -> None:
         assert math.isnan(plain_perplexity(TextScorer(model), TOKENIZER, ["a"]).perplexity)
