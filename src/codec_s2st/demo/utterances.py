@@ -22,7 +22,7 @@ _SOURCE_RANGES: Final = (30, 70)
 
 _TARGET_SPEED: Final = 180
 
-_TARGET_VOICES: Final = {"small": TARGET_VOICES[:1], "demo": TARGET_VOICES[:1]}
+_TARGET_VOICES: Final = {"small": TARGET_VOICES[:1], "demo": TARGET_VOICES[:1], "large": TARGET_VOICES[:1]}
 
 
 @dataclass(frozen=True, kw_only=True)

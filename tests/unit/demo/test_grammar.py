@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from codec_s2st.demo.grammar import (
@@ -9,59 +7,12 @@ from codec_s2st.demo.grammar import (
     english_automaton,
     sample_pairs,
     sample_text,
-    sample_text_pairs,
     translations,
 )
 from codec_s2st.demo.grammar.automaton import build_automaton
 from codec_s2st.demo.grammar.rules import Grammar
 from codec_s2st.demo.grammar.world import english, load_world
 from codec_s2st.errors import UserInputError
-
-
-def test_it_is_as_large_as_promised() -> None:
-    pairs = sample_pairs("train", 20_000, seed=0)
-
-    assert len({word for pair in pairs for word in pair.spa.split()}) >= 120
-    assert len({word for pair in pairs for word in pair.eng.split()}) >= 120
-
-    templates = load_world("demo").templates
-
-    assert len(templates) >= 40
-    assert sum(template.reorders for template in templates) >= 10
-
-    assert english_automaton().count(4, 9) > 1_000_000
-
-
-def test_every_template_is_drawn() -> None:
-    drawn = {pair.template for pair in sample_pairs("train", 20_000, seed=1)}
-    held_out = {pair.template for pair in sample_pairs("test-unseen-template", 2_000, seed=1)}
-
-    assert drawn == {t.name for t in load_world("demo").templates if not t.is_held_out}
-    assert held_out == {t.name for t in load_world("demo").templates if t.is_held_out}
-
-
-@pytest.mark.parametrize("split", SPLITS)
-def test_a_sentence_has_one_translation_from_one_template(split: str) -> None:
-    for pair in sample_pairs(split, 150, seed=2):
-        assert translations(pair.spa) == {pair.eng: {pair.template}}
-
-
-def test_every_template_is_unambiguous() -> None:
-    seen: dict[str, int] = {}
-
-    for pair in sample_pairs("train", 6_000, seed=3):
-        seen[pair.template] = seen.get(pair.template, 0) + 1
-
-        if seen[pair.template] <= 12:
-            assert translations(pair.spa) == {pair.eng: {pair.template}}
-
-
-def test_text_has_the_promised_form() -> None:
-    for split in SPLITS:
-        for pair in sample_pairs(split, 200, seed=4):
-            assert re.fullmatch(r"[a-záéíóúñ]+( [a-záéíóúñ]+)*", pair.spa)
-            assert re.fullmatch(r"[a-z']+( [a-z']+)*", pair.eng)
-            assert 4 <= len(pair.eng.split()) <= 9
 
 
 def test_known_sentences() -> None:
@@ -90,38 +41,6 @@ def test_draws_are_repeatable_and_prefixes_of_longer_ones() -> None:
     assert pairs != sample_pairs("train", 300, seed=6)
 
     assert len({pair.id for pair in pairs}) == len({pair.spa for pair in pairs}) == len({p.eng for p in pairs}) == 300
-
-
-def test_a_draw_stays_what_it_is() -> None:
-    # Whoever changes the grammar changes this, and knows that shipped models must be trained anew.
-    assert [(pair.id, pair.spa, pair.eng) for pair in sample_pairs("test", 1, seed=7)] == [
-        ("test-ba5745a78f8c", "nos gustan las flores blancas", "we like the white flowers")
-    ]
-
-
-def test_what_is_tested_is_in_no_training_data() -> None:
-    train = {pair.eng for pair in sample_pairs("train", 6_000, seed=8)}
-    train |= {pair.eng for pair in sample_text_pairs(6_000, seed=8)}
-    train |= set(sample_text("eng", 6_000, seed=8))
-
-    train_spa = {pair.spa for pair in sample_pairs("train", 6_000, seed=9)}
-    train_spa |= set(sample_text("spa", 6_000, seed=9))
-
-    for split in ("valid", "test", "test-unseen-voice", "test-unseen-template"):
-        for pair in sample_pairs(split, 400, seed=10):
-            assert pair.eng not in train
-            assert pair.spa not in train_spa
-
-    valid = {pair.eng for pair in sample_pairs("valid", 400, seed=11)}
-
-    assert valid.isdisjoint(pair.eng for pair in sample_pairs("test", 400, seed=11))
-
-
-def test_held_out_templates_use_known_words_only() -> None:
-    known = {word for pair in sample_pairs("train", 20_000, seed=12) for word in (pair.spa + " " + pair.eng).split()}
-
-    for pair in sample_pairs("test-unseen-template", 500, seed=12):
-        assert known.issuperset((pair.spa + " " + pair.eng).split())
 
 
 def test_impossible_draws_are_refused() -> None:

@@ -55,6 +55,9 @@ NOUNS: Final = {
     """,
 }
 
+_SINGULAR: Final = ("Food", "Drink", "Place")
+"""Categories whose words are used in the singular alone."""
+
 ADJECTIVES: Final = {
     # After the noun, and after "ser".
     "Quality": """
@@ -206,7 +209,7 @@ def noun_rules(nouns: Mapping[str, str]) -> Iterator[str]:
 
             yield f"{category}.{gender}.s : {spa} => {eng}"
 
-            if category in ("Person", "Thing"):
+            if category not in _SINGULAR:
                 yield f"{category}.{gender}.p : {spa_plural} => {eng_plural}"
 
             if category == "Person":

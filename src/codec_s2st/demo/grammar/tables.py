@@ -23,14 +23,14 @@ class Tables:
 
     verb_groups: Mapping[str, str] = field(default_factory=dict)
 
-    rules: tuple[str, ...]
+    rules: tuple[str, ...] = ()
     """Closed classes, helpers and phrases, in the notation of :mod:`codec_s2st.demo.grammar.rules`."""
 
-    statements: str
+    statements: str = ""
 
     questions: str = ""
 
-    held_out: frozenset[str]
+    held_out: frozenset[str] = frozenset()
     """The templates of the split ``test-unseen-template`` alone: their words are all in other templates."""
 
     def word_rules(self) -> Iterator[str]:

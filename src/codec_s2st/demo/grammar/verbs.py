@@ -157,8 +157,10 @@ def _preterite(infinitive: str, given: dict[str, str]) -> list[str]:
 
     first, *others = _PRETERITE[ending]
 
-    # The sound of the last consonant stays: buscar, busqué; jugar, jugué.
-    hard = {"c": stem[:-1] + "qu", "g": stem + "u"}.get(stem[-1], stem) if ending == "ar" else stem
+    # The sound of the last consonant stays: buscar, busqué; jugar, jugué; empezar, empecé.
+    spelt = {"c": stem[:-1] + "qu", "g": stem + "u", "z": stem[:-1] + "c"}
+
+    hard = spelt.get(stem[-1], stem) if ending == "ar" else stem
 
     return [hard + first, *(stem + other for other in others)]
 
@@ -173,6 +175,6 @@ def _third_person(base: str) -> str:
     elif verb.endswith("y") and verb[-2] not in "aeiou":
         verb = verb[:-1] + "ies"
     else:
-        verb += "s"
+        verb += "es" if verb.endswith(("s", "x", "ch", "sh")) else "s"
 
     return f"{verb} {particle}".strip()

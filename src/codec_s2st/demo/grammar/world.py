@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from codec_s2st.demo.grammar import small
+from codec_s2st.demo.grammar import large_sentences, large_words, small
 from codec_s2st.demo.grammar.lexicon import ADJECTIVES, NOUNS, WORDS
+from codec_s2st.demo.grammar.numbers import number_rules
 from codec_s2st.demo.grammar.phrases import PHRASES
 from codec_s2st.demo.grammar.rules import Grammar, Part
 from codec_s2st.demo.grammar.tables import Tables
@@ -19,7 +20,7 @@ from codec_s2st.errors import unknown_name
 DEMO: Final = "demo"
 """The world of the shipped models and of published figures."""
 
-WORLDS: Final = ("small", DEMO)
+WORLDS: Final = ("small", DEMO, "large")
 
 _DEMO: Final = Tables(
     nouns=NOUNS,
@@ -30,6 +31,17 @@ _DEMO: Final = Tables(
     statements=STATEMENTS,
     questions=QUESTIONS,
     held_out=HELD_OUT,
+)
+
+_MORE: Final = Tables(
+    nouns=large_words.NOUNS,
+    adjectives=large_words.ADJECTIVES,
+    verbs=large_words.VERBS,
+    verb_groups=large_words.VERB_GROUPS,
+    rules=(large_words.WORDS, "\n".join(number_rules()), large_sentences.PHRASES),
+    statements=large_sentences.STATEMENTS,
+    questions=large_sentences.QUESTIONS,
+    held_out=large_sentences.HELD_OUT,
 )
 
 
@@ -84,7 +96,7 @@ def _load_world(name: str) -> World:
     if name == "small":
         return _restricted(build_world(_DEMO), small.TEMPLATES, small.ENGLISH_WORDS)
 
-    return build_world(_DEMO)
+    return build_world(_DEMO) if name == DEMO else build_world(_DEMO, _MORE)
 
 
 def _restricted(world: World, templates: Collection[str], eng_words: Collection[str]) -> World:
