@@ -19,7 +19,9 @@ from torch import Tensor
 from torch.nn import Module, Parameter, functional
 from typing_extensions import override
 
+from codec_s2st.models.codec_lm.chunked_loss import NO_TARGET, HeadJob, chunked_cross_entropy
 from codec_s2st.models.codec_lm.depth import DepthTransformer
+from codec_s2st.models.codec_lm.selection import SelectedRows, select_rows
 from codec_s2st.models.codec_lm.sharding import gather_rows, init_rows, rows_of_rank
 from codec_s2st.models.codec_lm.tables import padded_rows
 from codec_s2st.models.codec_lm.text_rows import TEXT_ROWS, cut_table, logits_of_rows
@@ -131,7 +133,13 @@ class CodecLMHeads(Module, Sharded):
 
     @override
     def forward(
-        self, hidden: Tensor, ids: Tensor, loss_mask: Tensor, packed_lens: Sequence[int] | None = None
+        self,
+        hidden: Tensor,
+        ids: Tensor,
+        loss_mask: Tensor,
+        packed_lens: Sequence[int] | None = None,
+        *,
+        selected: SelectedRows | None = None,
     ) -> CodecLMLoss:
         """Computes the loss of predicting step s + 1 from ``hidden`` at step s.
 
@@ -139,84 +147,87 @@ class CodecLMHeads(Module, Sharded):
         :param ids: *Shape:* [B, S, Q].
         :param loss_mask: Marks the ids that are targets; a mark at step 0 has no effect. *Shape:* [B, S, Q].
         :param packed_lens: The lengths of sequences that stand one after the other in one row.
+        :param selected: What :func:`select_rows` returns for the same batch, where that is known already.
         """
         vocabulary = self.vocabulary
 
-        targets, mask = ids[:, 1:], loss_mask[:, 1:]
+        rows = select_rows(vocabulary, ids, loss_mask, packed_lens) if selected is None else selected
 
-        hidden = hidden[:, :-1]
-
-        num_rows, rows_of = _number_rows(targets, packed_lens)
-
-        in_text = vocabulary.is_text_space(targets[..., 0])
-
-        sums, counts, row_sums = [], [], hidden.new_zeros(num_rows, dtype=torch.float32)
-
-        spaces = ((mask[..., 0] & in_text, vocabulary.text_space), (mask[..., 0] & ~in_text, vocabulary.speech_space))
+        flat = hidden.reshape(-1, hidden.size(-1))
 
         tables = self._stream0_tables()
 
-        for selected, space in spaces:
-            logits = logits_of_rows(hidden[selected], tables, space)
+        jobs = [
+            HeadJob(flat[rows.text], vocabulary.text_space, rows.text_targets[:, None], self.loss_weights[:1]),
+            HeadJob(flat[rows.speech], vocabulary.speech_space, rows.speech_targets[:, None], self.loss_weights[1:2]),
+        ]
 
-            losses = _cross_entropy(logits, targets[..., 0][selected] - space.start)
+        total, losses = chunked_cross_entropy(tables, jobs)
 
-            sums.append(losses.sum())
+        sums = [part.sum(dim=0) for part in losses]
 
-            counts.append(selected.sum())
+        row_sums = hidden.new_zeros(rows.num_sequences, dtype=torch.float32)
 
-            row_sums = row_sums.index_add(0, rows_of[selected], losses.detach())
+        for part, idx in zip(losses, (rows.text, rows.speech), strict=True):
+            row_sums.index_add_(0, rows.sequences[idx], part[:, 0])
 
         if self.codebook_weight is not None:
-            selected = mask[..., 1:].any(dim=-1)
-
             # [N, Q - 1]
-            losses = self._codebook_losses(hidden[selected], targets[selected], mask[..., 1:][selected])
+            codebook_total, codebook_losses = self._codebook_losses(flat[rows.codes], rows.code_ids, rows.code_mask)
 
-            sums.extend(losses.sum(dim=0).unbind())
+            total = total + codebook_total
 
-            counts.extend(mask[..., 1:].sum(dim=(0, 1)).unbind())
+            sums.append(codebook_losses.sum(dim=0))
 
-            row_sums = row_sums.index_add(0, rows_of[selected], losses.detach().sum(dim=-1))
-
-        has_target = mask.any(dim=-1)
-
-        stream_sums = torch.stack(sums)
+            row_sums.index_add_(0, rows.sequences[rows.codes], codebook_losses.sum(dim=-1))
 
         return CodecLMLoss(
-            total=stream_sums.dot(stream_sums.new_tensor(self.loss_weights)),
-            num_targets=has_target.sum(),
-            stream_sums=stream_sums.detach(),
-            stream_counts=torch.stack(counts),
+            total=total,
+            num_targets=rows.num_targets,
+            stream_sums=torch.cat(sums),
+            stream_counts=rows.stream_counts,
             row_sums=row_sums,
-            row_counts=torch.bincount(rows_of[has_target], minlength=num_rows),
+            row_counts=rows.row_counts,
         )
 
-    def _codebook_losses(self, hidden: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    def _codebook_losses(self, hidden: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """
         :param hidden: *Shape:* [N, D].
         :param targets: *Shape:* [N, Q].
         :param mask: *Shape:* [N, Q - 1].
 
-        :returns: Cross entropies, zero where there is no target. *Shape:* [N, Q - 1].
+        :returns: The weighted sum, and cross entropies, zero where there is no target. *Shape:* [], [N, Q - 1].
         """
-        sizes = self.vocabulary.codebook_sizes[1:]
+        vocabulary = self.vocabulary
 
-        offsets = targets.new_tensor(self.vocabulary.codebook_offsets()[1:])
+        sizes, weights = vocabulary.codebook_sizes[1:], self.loss_weights[2:]
 
-        local = (targets[:, 1:] - offsets).masked_fill(~mask, -100)
+        offsets = vocabulary.codebook_offsets()[1:]
 
-        logits = self._codebook_logits(hidden, targets)
+        local = (targets[:, 1:] - targets.new_tensor(offsets)).masked_fill(~mask, NO_TARGET)
 
-        if len(set(sizes)) == 1:
+        tables = [self._codebook_rows()]
+
+        if self.depth is None and len(set(sizes)) == 1:
             # One softmax over N * (Q - 1) rows is faster than Q - 1 of them.
-            losses = _cross_entropy(logits.view(-1, sizes[0]), local.reshape(-1))
+            jobs = [HeadJob(hidden, range(sum(sizes)), local, weights)]
+        else:
+            if self.depth is None:
+                by_stream = [hidden] * len(sizes)
+            else:
+                # [N, Q - 1, D]
+                by_stream = list(self.depth(hidden, targets[:, :-1]).unbind(dim=1))
 
-            return losses.view(local.shape)
+            jobs = []
 
-        return torch.stack(
-            [_cross_entropy(part, local[:, i]) for i, part in enumerate(logits.split(sizes, dim=-1))], dim=-1
-        )
+            for i, (size, offset) in enumerate(zip(sizes, offsets, strict=True)):
+                rows = range(offset - offsets[0], offset - offsets[0] + size)
+
+                jobs.append(HeadJob(by_stream[i], rows, local[:, i, None], weights[i : i + 1]))
+
+        total, losses = chunked_cross_entropy(tables, jobs)
+
+        return total, torch.cat(losses, dim=-1)
 
     def _codebook_logits(self, hidden: Tensor, ids: Tensor | None) -> Tensor:
         """Returns the logits of streams 1..Q-1, one after the other. *Shape:* [N, C_1 + .. + C_(Q-1)].
@@ -321,24 +332,3 @@ class HeadsStep:
         self._state_bag.increment_step_nr()
 
         return functional.linear(output[:, 0], heads._codebook_rows().split(sizes)[stream - 1])
-
-
-def _number_rows(targets: Tensor, packed_lens: Sequence[int] | None) -> tuple[int, Tensor]:
-    """Returns the number of sequences, and which of them each target belongs to, *Shape:* [B, S - 1]."""
-    batch_size, num_steps = targets.shape[:2]
-
-    if packed_lens is None:
-        return batch_size, torch.arange(batch_size, device=targets.device)[:, None].expand(batch_size, num_steps)
-
-    lens = torch.tensor(packed_lens, device=targets.device)
-
-    # What is right of the last sequence is padding, and not a target.
-    starts = torch.arange(1, num_steps + 1, device=targets.device)
-
-    rows = torch.bucketize(starts, lens.cumsum(0), right=True).clamp(max=len(packed_lens) - 1)
-
-    return len(packed_lens), rows[None]
-
-
-def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    return functional.cross_entropy(logits.float(), targets, reduction="none")

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from codec_s2st.models.codec_lm.frontend import CodecLMFrontend
 from codec_s2st.models.codec_lm.heads import CodecLMHeads, CodecLMLoss
+from codec_s2st.models.codec_lm.selection import select_rows
 from codec_s2st.tokens.delay import StreamPattern
 from codec_s2st.tokens.vocabulary import Vocabulary
 
@@ -80,6 +81,12 @@ class CodecLM(Module):
             The first step of a sequence must not be a target.
         :param state_bag: Holds keys and values of earlier steps in generation.
         """
+        selected = None
+
+        if loss_mask is not None:
+            # Before the backbone: a GPU's host waits for it.
+            selected = select_rows(self.vocabulary, ids, loss_mask, packed_lens)
+
         seqs = self.decoder_frontend(ids)
 
         if packed_lens is None:
@@ -89,6 +96,6 @@ class CodecLM(Module):
 
             hidden = self.decoder(seqs[0], layout)[None]
 
-        loss = None if loss_mask is None else self.heads(hidden, ids, loss_mask, packed_lens)
+        loss = None if loss_mask is None else self.heads(hidden, ids, loss_mask, packed_lens, selected=selected)
 
         return CodecLMOutput(hidden, loss)
