@@ -201,6 +201,45 @@ class TestS2ST:
 
             assert record["value"] is None or (record["num_items"] == 3 and len(record["interval"]) == 2)
 
+    def test_judges_hear_all_systems(self, corpus: Path, model: Path, tmp_path: Path) -> None:
+        program = "import sys; [print(len(line)) for line in open(sys.argv[1])]"
+
+        config = tmp_path / "config.yaml"
+
+        # A crash of one judge leaves the others; another has no weights.
+        config.write_text(f"""
+judges:
+  - name: mine
+    command: {sys.executable} -c "{program}" {{list}}
+  - name: broken
+    command: {sys.executable} -c "raise SystemExit('no weights')" {{list}} {{references}}
+  - name: squim
+    model: /nowhere/squim.pth
+""")
+
+        out = tmp_path / "run"
+
+        options = ["--config-file", str(config), *arguments(corpus, model, out, "max_items=2", "transcriber=open")[1:]]
+
+        assert recipe_main(EvaluateRecipe(), [str(out), *options]) == 0
+
+        report = read_report(out)
+
+        records = {(record["metric"], record["system"]): record for record in report["scores"]}
+
+        for system in ("model", "codec topline", "reference audio"):
+            assert records["mine", system]["num_items"] == 2 and records["mine", system]["judge"] == "mine (command)"
+
+            assert "curl -LO https://" in records["squim-pesq", system]["not_measured"]
+
+        assert records["broken", "model"]["not_measured"] == "broken: it ended with 1: no weights"
+
+        assert list(report["not_measured"]) == ["text retention"]
+
+        assert not list(out.glob(".judged_*"))
+
+        assert "mine" in out.joinpath("report.md").read_text()
+
     def test_items_and_speed_agree(self, s2st_run: Path, corpus: Path) -> None:
         report = read_report(s2st_run)
 

@@ -9,7 +9,27 @@ from fairseq2.recipe.config import CommonSection, GangSection
 from fairseq2.utils.validation import Validatable, ValidationResult
 from typing_extensions import override
 
-from codec_s2st.generation.generator import GenerationOptions
+from codec_s2st.generation.options import GenerationOptions
+
+
+@dataclass(kw_only=True)
+class JudgeSection:
+    """One who judges speech by its sound: a network of ours, or a command of yours."""
+
+    name: str = ""
+    """``xvector`` or ``squim`` with a ``model``; any other name with a ``command``."""
+
+    model: str | None = None
+    """The folder of a network, a repository of Hugging Face's, or a file of weights."""
+
+    command: str | None = None
+    """Prints a number for each line of the file ``{list}``; ``{sources}`` and ``{references}`` are further files."""
+
+    timeout: float = 3600.0
+    """After so many seconds the command is ended."""
+
+    weights: Path | None = None
+    """A file whose SHA-256 goes into the report, since we do not know what the command reads."""
 
 
 @dataclass(kw_only=True)
@@ -33,6 +53,9 @@ class EvaluateConfig(Validatable):
 
     transcriber: str = "open,constrained"
     """Who listens to speech: ``open``, ``constrained`` or ``whisper:FOLDER``, or several with commas between them."""
+
+    judges: list[JudgeSection] = field(default_factory=list)
+    """Who judges speech by its sound; nobody by default."""
 
     generation: GenerationOptions = field(default_factory=GenerationOptions)
     """How tokens are chosen; the most likely ones by default."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from contextlib import ExitStack, suppress
@@ -27,11 +28,13 @@ from codec_s2st.evaluation.transcriber import Transcriber
 from codec_s2st.model_cards import find_model_card, hash_model, own_tasks_of
 from codec_s2st.recipes.evaluate.config import EvaluateConfig
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, rank_file, read_items, write_items
+from codec_s2st.recipes.evaluate.judges import Bench, make_bench
+from codec_s2st.recipes.evaluate.judging import JUDGED_GLOB, JudgedFolder, judge_items
 from codec_s2st.recipes.evaluate.listeners import make_listeners, parse_listeners
 from codec_s2st.recipes.evaluate.measured import item_warnings, score_measures
 from codec_s2st.recipes.evaluate.page import write_page
 from codec_s2st.recipes.evaluate.rows import Selection, select_rows
-from codec_s2st.recipes.evaluate.scoring import UNMEASURED, score_items
+from codec_s2st.recipes.evaluate.scoring import score_items, unmeasured
 from codec_s2st.recipes.evaluate.work import EvaluationWorker
 from codec_s2st.translator import SpeechTranslator
 
@@ -66,6 +69,8 @@ class EvaluateRecipe(Recipe):
             device=gang.device,
         )
 
+        bench = make_bench(config.judges if selection.kind == "s2st" else [], device=gang.device)
+
         translator = SpeechTranslator.from_card(
             config.model_card, device=gang.device, options=config.generation, seed=config.seed
         )
@@ -84,6 +89,7 @@ class EvaluateRecipe(Recipe):
             Identity(translator.name, hash_model(card)),
             selection,
             listeners,
+            bench,
             context.output_dir,
             gang,
             context.progress_reporter,
@@ -106,6 +112,7 @@ class EvaluateTask(Task):
         model: Identity,
         selection: Selection,
         listeners: list[Transcriber],
+        bench: Bench,
         out: Path,
         gang: Gang,
         progress_reporter: ProgressReporter,
@@ -118,6 +125,7 @@ class EvaluateTask(Task):
         self._gang = gang
         self._progress_reporter = progress_reporter
         self._transcribers = listeners
+        self._bench = bench
 
         self._step_nr = 0
         self._stop_requested = False
@@ -135,7 +143,11 @@ class EvaluateTask(Task):
             # No rank starts in a folder that another run is writing to.
             gang.barrier()
 
-            items = self._work()
+            with JudgedFolder.make(self._out, gang.rank, self._bench.judges) as judged:
+                items = self._work(judged)
+
+                if judged is not None and not self._stop_requested:
+                    items = judge_items(items, self._bench.judges, judged)
 
             write_items(rank_file(self._out, gang.rank), items)
 
@@ -154,6 +166,10 @@ class EvaluateTask(Task):
             for path in (*self._out.glob("report.*"), *self._out.glob("rank_*.jsonl"), *self._out.glob("wav/*.wav")):
                 path.unlink()
 
+            # A run that was killed while it judged.
+            for path in self._out.glob(JUDGED_GLOB):
+                shutil.rmtree(path)
+
             if self._transcribers:
                 self._out.joinpath("wav").mkdir(exist_ok=True)
             else:
@@ -162,7 +178,7 @@ class EvaluateTask(Task):
         except OSError as ex:
             raise write_error(self._out, ex) from None
 
-    def _work(self) -> list[EvaluatedItem]:
+    def _work(self, judged: JudgedFolder | None) -> list[EvaluatedItem]:
         rows = self._selection.rows[self._gang.rank :: self._gang.size]
 
         worker = EvaluationWorker(
@@ -171,6 +187,7 @@ class EvaluateTask(Task):
             self._transcribers,
             self._out,
             batch_size=self._config.generation.batch_size,
+            judged=judged,
         )
 
         items = []
@@ -262,7 +279,7 @@ class EvaluateTask(Task):
         codec = Identity(fingerprint.name, fingerprint.weights_hash)
 
         # Of tasks that end in text there is no speech to measure.
-        gauges = [*duration_gauges(), *signal_gauges()] if self._selection.kind == "s2st" else []
+        gauges = [*duration_gauges(), *signal_gauges(), *self._bench.gauges] if self._selection.kind == "s2st" else []
 
         subjects = {MODEL: self._model, CODEC_TOPLINE: codec}
 
@@ -302,7 +319,7 @@ class EvaluateTask(Task):
             speed=speed,
             left_out=(*self._selection.left_out, *left_out),
             unfinished=tuple(item.id for item in done if not item.finished),
-            not_measured=UNMEASURED,
+            not_measured=unmeasured(self._selection.kind, self._bench.qualities),
             warnings=tuple(item_warnings(items, gauges)),
         )
 

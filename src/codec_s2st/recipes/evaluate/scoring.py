@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from codec_s2st.evaluation.chance import derangement
+from codec_s2st.evaluation.judges.judge import QUALITY, SIMILARITY
 from codec_s2st.evaluation.metrics import TextPair, find_metric, is_unspaced, score
 from codec_s2st.evaluation.report import CHANCE, CODEC_TOPLINE, MODEL, REFERENCE_AUDIO, Identity, ScoreRecord
 from codec_s2st.recipes.evaluate.items import EvaluatedItem
@@ -14,12 +15,24 @@ from codec_s2st.recipes.evaluate.items import EvaluatedItem
 METRICS: Final = {"s2st": ("bleu", "chrf", "chrf++", "wer"), "s2tt": ("bleu", "chrf", "chrf++"), "asr": ("wer", "cer")}
 """The metrics of each kind of task; where words are not parted by blanks, CER stands for WER."""
 
-UNMEASURED: Final = {
-    "speech quality": "there is no predictor of quality here",
-    "speaker similarity": "there is no speaker encoder here",
-    "text retention": "codec-s2st text-report tells, beside the base LLM",
+_JUDGES: Final = {
+    QUALITY: "nobody judges it: judges=[{name: squim, model: FILE}], or a command of yours",
+    SIMILARITY: "nobody judges it: judges=[{name: xvector, model: FOLDER}], or a command of yours",
 }
-"""What a report says nothing about."""
+
+
+def unmeasured(kind: str, judged: Collection[str]) -> dict[str, str]:
+    """Returns what a report says nothing about, and what would.
+
+    :param kind: How the outcome is scored, such as ``s2st``.
+    :param judged: The qualities that somebody judges.
+    """
+    missing = {"text retention": "codec-s2st text-report tells, beside the base LLM"}
+
+    if kind in ("s2tt", "asr"):
+        return missing
+
+    return {**{quality: reason for quality, reason in _JUDGES.items() if quality not in judged}, **missing}
 
 
 def score_items(

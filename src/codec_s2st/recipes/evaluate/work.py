@@ -26,6 +26,7 @@ from codec_s2st.evaluation.measures import (
 from codec_s2st.evaluation.report import CODEC_TOPLINE, MODEL, REFERENCE_AUDIO
 from codec_s2st.evaluation.transcriber import Transcriber
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, Hypothesis
+from codec_s2st.recipes.evaluate.judging import SOURCE, JudgedFolder
 from codec_s2st.recipes.evaluate.rows import Selection
 from codec_s2st.translator import SpeechInput, SpeechTranslator, Translation
 
@@ -64,16 +65,19 @@ class EvaluationWorker:
         out: Path,
         *,
         batch_size: int,
+        judged: JudgedFolder | None = None,
     ) -> None:
         """
         :param transcribers: Who listens to speech; nobody, for tasks that end in text.
         :param out: The report's folder, which gets a folder ``wav``.
+        :param judged: Gets all speech that is to be judged; ``None`` if nobody judges.
         """
         self._translator = translator
         self._selection = selection
         self._transcribers = transcribers
         self._out = out
         self._batch_size = batch_size
+        self._judged = judged
 
     def run(self, rows: Sequence[ManifestRow]) -> Iterator[EvaluatedItem]:
         """Yields what became of ``rows``; rows with the same languages stand together."""
@@ -138,6 +142,9 @@ class EvaluationWorker:
 
             outcome.look_at("the output", wave)
 
+            self._keep(row, SOURCE, speech.wave, speech.sample_rate)
+            self._keep(row, MODEL, wave, output.sample_rate)
+
             if wave.numel():
                 path = f"wav/{row.id}.wav"
 
@@ -190,6 +197,9 @@ class EvaluationWorker:
 
         decoded = codec.decode(codes)[0, 0].clamp(-1.0, 1.0).cpu()
 
+        self._keep(row, REFERENCE_AUDIO, speech.wave, speech.sample_rate)
+        self._keep(row, CODEC_TOPLINE, decoded, codec.spec.sample_rate)
+
         self._listen(outcome, REFERENCE_AUDIO, speech.wave, speech.sample_rate, row)
 
         self._listen(outcome, CODEC_TOPLINE, decoded, codec.spec.sample_rate, row)
@@ -199,6 +209,10 @@ class EvaluationWorker:
         outcome.measures += duration_measures(REFERENCE_AUDIO, seconds, source=seconds_in, reference=seconds)
 
         outcome.measures += guarded(lambda: signal_measures(speech.wave, decoded, speech.sample_rate), signal_gauges())
+
+    def _keep(self, row: ManifestRow, what: str, wave: Tensor, sample_rate: int) -> None:
+        if self._judged is not None and wave.numel():
+            self._judged.write(row.id, what, wave, sample_rate)
 
     def _listen(self, outcome: _Outcome, system: str, wave: Tensor, sample_rate: int, row: ManifestRow) -> None:
         """Notes what each listener hears in ``wave`` [N]."""

@@ -1,0 +1,1 @@
+"""Who judges speech by its sound: networks, and commands of the user's."""
