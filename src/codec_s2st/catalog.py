@@ -11,7 +11,7 @@ from secrets import token_hex
 from codec_s2st.arguments import CommandParser, path_argument
 from codec_s2st.cards import CardEntry, duplicate_cards, read_cards, well_known_dirs
 from codec_s2st.errors import CodecS2STError, UserInputError, unknown_name
-from codec_s2st.share import assets_dir, recipes_dir, slurm_dir
+from codec_s2st.share import assets_dir, experiments_dir, recipes_dir, slurm_dir
 
 
 def main_ls(argv: Sequence[str]) -> int:
@@ -75,10 +75,15 @@ def list_cards() -> list[CardEntry]:
 
 
 def list_presets() -> dict[str, Path]:
-    """Returns the file of each preset: ``<recipe>/<preset>`` is a run preset, ``slurm/<name>`` a launch preset."""
+    """Returns the file of each preset: ``<recipe>/<preset>`` is a run preset, ``slurm/<name>`` a launch preset.
+
+    ``experiments/<name>`` is an experiment.
+    """
     output = {}
 
-    for root, prefix in ((recipes_dir(), ""), (slurm_dir(), "slurm/")):
+    roots = ((recipes_dir(), ""), (experiments_dir(), "experiments/"), (slurm_dir(), "slurm/"))
+
+    for root, prefix in roots:
         for path in sorted(root.rglob("*.yaml")):
             output[prefix + path.relative_to(root).with_suffix("").as_posix()] = path
 

@@ -1,4 +1,4 @@
-"""Finds the user-facing folders ``assets/``, ``recipes/`` and ``slurm/`` in an installed wheel and in a checkout."""
+"""Finds the user-facing folders (cards, presets, experiments, launch presets) of a wheel and of a checkout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CARD_PREFIX: Final = "codec_s2st_"
 
 
 def share_dir() -> Path:
-    """Returns the folder that holds the three: ``codec_s2st/_share`` of a wheel, else the root of the checkout.
+    """Returns the folder that holds them: ``codec_s2st/_share`` of a wheel, else the root of the checkout.
 
     :raises CodecS2STError: if neither exists, i.e. the installation is broken.
     """
@@ -36,6 +36,11 @@ def assets_dir() -> Path:
 def recipes_dir() -> Path:
     """Returns the folder of the run presets: a folder a recipe, a file a run."""
     return share_dir() / "recipes"
+
+
+def experiments_dir() -> Path:
+    """Returns the folder of the experiments: a file each, or a folder with a file for each size."""
+    return share_dir() / "experiments"
 
 
 def slurm_dir() -> Path:

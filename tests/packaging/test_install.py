@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from codec_s2st.cards import read_cards
-from codec_s2st.share import assets_dir, recipes_dir, slurm_dir
+from codec_s2st.share import assets_dir, experiments_dir, recipes_dir, slurm_dir
 
 if TYPE_CHECKING:
     from tests.packaging.conftest import Environment
@@ -44,7 +44,9 @@ def check_output(environment: Environment) -> str:
 
 
 def shared_files(suffixes: tuple[str, ...]) -> list[Path]:
-    files = [file for folder in (assets_dir(), recipes_dir(), slurm_dir()) for file in folder.rglob("*")]
+    folders = (assets_dir(), experiments_dir(), recipes_dir(), slurm_dir())
+
+    files = [file for folder in folders for file in folder.rglob("*")]
 
     return sorted(file.relative_to(ROOT) for file in files if file.suffix in suffixes)
 

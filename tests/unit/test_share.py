@@ -6,7 +6,16 @@ import pytest
 
 from codec_s2st import share
 from codec_s2st.errors import CodecS2STError, UserInputError
-from codec_s2st.share import assets_dir, cache_dir, card_name, preset_names, preset_path, recipes_dir, slurm_dir
+from codec_s2st.share import (
+    assets_dir,
+    cache_dir,
+    card_name,
+    experiments_dir,
+    preset_names,
+    preset_path,
+    recipes_dir,
+    slurm_dir,
+)
 
 
 @pytest.fixture
@@ -28,6 +37,7 @@ def test_folders_are_those_of_the_checkout() -> None:
     root = Path(__file__).resolve().parents[2]
 
     assert (assets_dir(), recipes_dir(), slurm_dir()) == (root / "assets", root / "recipes", root / "slurm")
+    assert experiments_dir() == root / "experiments"
 
 
 def test_share_dir_raises_error_when_the_folders_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
