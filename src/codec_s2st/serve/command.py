@@ -7,23 +7,20 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
-from functools import partial
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from codec_s2st.arguments import CommandParser
-from codec_s2st.errors import CodecS2STError, UserInputError
+from codec_s2st.errors import UserInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from codec_s2st.serve.server import Application, PageServer
+    from codec_s2st.serve.application import Application
+    from codec_s2st.serve.server import PageServer
     from codec_s2st.translator import SpeechTranslator
 
 DEFAULT_MODELS: Final = ("demo_s2st", "demo_cpt")
-
-_JSON_BYTES: Final = 1 << 16
-"""What a request has besides recordings."""
 
 _END_SECONDS: Final = 2.0
 """How long the end waits for the job that runs."""
@@ -53,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         help="the longest recording (default: %(default)g; models may take less)",
     )
     parser.add_argument(
-        "--max-mb", type=float, default=20.0, help="the largest recording, in MB (default: %(default)g)"
+        "--max-mb", type=float, default=20.0, help="the largest recording, in MB, with its voice (default: %(default)g)"
     )
     parser.add_argument(
         "--max-queue",
@@ -69,9 +66,12 @@ def main(argv: Sequence[str]) -> int:
     _check_range("--max-mb", args.max_mb, 0.01, 1000)
     _check_range("--max-queue", args.max_queue, 1, 1000)
 
+    from codec_s2st.serve.application import make_application
     from codec_s2st.serve.guard import is_loopback
 
-    application = _make_application(args)
+    application = make_application(
+        _load(args.model, args.device), max_seconds=args.max_seconds, max_mb=args.max_mb, max_jobs=args.max_queue
+    )
 
     with _stop_event() as stop:
         with _listen(args.host, args.port, application) as server:
@@ -135,69 +135,13 @@ def _check_range(option: str, value: float, smallest: float, largest: float) -> 
         raise UserInputError(f"{option} is {value:g}, but must be {smallest:g} to {largest:g}")
 
 
-def _make_application(args: Any) -> Application:
+def _load(models: Sequence[str], device_name: str) -> list[SpeechTranslator]:
     from codec_s2st.devices import find_device
-    from codec_s2st.serve.jobs import JobQueue
-    from codec_s2st.serve.requests import MAX_TEXT_CHARS
-    from codec_s2st.serve.results import describe_model
-    from codec_s2st.serve.server import Application
     from codec_s2st.translator import SpeechTranslator
 
-    device = find_device(args.device)
+    device = find_device(device_name)
 
-    translators: dict[str, SpeechTranslator] = {}
-
-    for model in args.model:
-        translator = SpeechTranslator.from_card(model, device=device)
-
-        if translator.name in translators:
-            raise UserInputError(f"--model names '{translator.name}' twice")
-
-        translators[translator.name] = translator
-
-    models = [describe_model(translator) for translator in translators.values()]
-
-    for model in models:
-        if not model["tasks"]:
-            raise UserInputError(f"model '{model['name']}' has no task that starts from speech or text")
-
-    max_bytes = int(args.max_mb * 1e6)
-
-    return Application(
-        about={
-            "models": models,
-            "max_seconds": args.max_seconds,
-            "max_bytes": max_bytes,
-            "max_text_chars": MAX_TEXT_CHARS,
-        },
-        prepare=partial(_prepare, translators=translators, max_seconds=args.max_seconds),
-        jobs=JobQueue(max_jobs=args.max_queue, explain=_explain),
-        explain=_explain,
-        # Base64 makes four characters of three bytes; a voice may come with the recording.
-        max_bytes=max_bytes * 4 // 3 * 2 + _JSON_BYTES,
-    )
-
-
-def _prepare(
-    content: object, *, translators: dict[str, SpeechTranslator], max_seconds: float
-) -> Callable[[], dict[str, Any]]:
-    from codec_s2st.serve.requests import read_request
-    from codec_s2st.serve.results import compute
-
-    return partial(compute, read_request(content, translators, max_seconds=max_seconds))
-
-
-def _explain(ex: Exception) -> str:
-    if isinstance(ex, CodecS2STError):
-        return str(ex)
-
-    from codec_s2st.explain import explain
-
-    error = explain(ex)
-
-    print(f"codec-s2st: error: {error}", file=sys.stderr, flush=True)
-
-    return str(error)
+    return [SpeechTranslator.from_card(model, device=device) for model in models]
 
 
 def _listen(host: str, port: int, application: Application) -> PageServer:

@@ -39,10 +39,7 @@ def find_flaw(headers: Mapping[str, str], names: frozenset[str], *, changes: boo
     """
     host = headers.get("Host", "")
 
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        name = ""
+    name = _split(f"//{host}")[0]
 
     if not _is_address(name) and name not in names:
         return f"this server is not called '{name[:80]}'; open it by its address"
@@ -53,13 +50,23 @@ def find_flaw(headers: Mapping[str, str], names: frozenset[str], *, changes: boo
     origin = headers.get("Origin")
 
     # Browsers send it with all that changes something; other programs need not.
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and _split(origin)[1] != host.lower():
         return "this request comes from another site"
 
     if headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         return "this request comes from another site"
 
     return None
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Returns the name in an address, and the name with its port; both are empty where it is none."""
+    try:
+        parts = urlsplit(address)
+
+        return parts.hostname or "", parts.netloc.lower()
+    except ValueError:
+        return "", ""
 
 
 def _is_address(name: str) -> bool:

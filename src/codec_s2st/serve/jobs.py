@@ -56,6 +56,7 @@ class _Job:
     work: Callable[[], Result] | None = None
     result: Result | None = None
     error: str | None = None
+    is_left: bool = False
 
 
 class JobQueue:
@@ -116,7 +117,7 @@ class JobQueue:
             job = self._jobs.get(name)
 
             if job is not None and job.state is State.RUNNING:
-                job.seen_at = -float("inf")
+                job.is_left = True
             else:
                 self._jobs.pop(name, None)
 
@@ -127,7 +128,7 @@ class JobQueue:
 
             job = self._jobs.get(name)
 
-            if job is None:
+            if job is None or job.is_left:
                 return None
 
             now = job.seen_at = self._clock()
@@ -192,5 +193,5 @@ class JobQueue:
         self._jobs = {
             name: job
             for name, job in self._jobs.items()
-            if job.state in (State.ARRIVING, State.RUNNING) or job.seen_at > oldest
+            if job.state in (State.ARRIVING, State.RUNNING) or (job.seen_at > oldest and not job.is_left)
         }

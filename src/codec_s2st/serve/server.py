@@ -6,7 +6,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -16,8 +15,9 @@ from typing import Any, ClassVar, Final
 from typing_extensions import override
 
 from codec_s2st.errors import CodecS2STError, UserInputError
+from codec_s2st.serve.application import Application, explain_failure
 from codec_s2st.serve.guard import find_flaw, own_names
-from codec_s2st.serve.jobs import JobQueue, QueueFullError, Result, State
+from codec_s2st.serve.jobs import QueueFullError, State
 
 UPLOAD_SECONDS: Final = 120.0
 """How long a request may take to arrive."""
@@ -50,25 +50,6 @@ _HEADERS: Final = {
 }
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Application:
-    """What the server serves."""
-
-    about: Mapping[str, Any]
-    """What the page must know: models and limits."""
-
-    prepare: Callable[[object], Callable[[], Result]]
-    """Maps the JSON of a request to its work; raises :class:`UserInputError` if it cannot be used."""
-
-    jobs: JobQueue
-
-    explain: Callable[[Exception], str]
-    """Returns what is told of an exception that nobody has foreseen."""
-
-    max_bytes: int
-    """The largest request."""
 
 
 class PageServer(ThreadingHTTPServer):
@@ -153,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             # Whoever has asked is gone, or too slow.
             raise
         except Exception as ex:
-            self._send_json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": self.server.application.explain(ex)})
+            self._send_json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": explain_failure(ex)})
 
     def _get(self, path: str) -> None:
         if path in self.server.pages:

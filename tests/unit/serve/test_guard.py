@@ -44,6 +44,7 @@ def test_a_name_that_was_given() -> None:
         ({"Origin": "http://evil.example"}, True),
         ({"Origin": "null"}, True),
         ({"Origin": ""}, True),
+        ({"Origin": "http://[::1"}, True),
         ({"Sec-Fetch-Site": "cross-site"}, True),
         ({"Sec-Fetch-Site": "same-site"}, True),
     ],

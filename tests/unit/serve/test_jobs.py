@@ -210,6 +210,8 @@ def test_a_running_job_that_was_left_leaves_nothing(queue: JobQueue) -> None:
 
     queue.leave(name)
 
+    assert queue.look(name) is None
+
     gate.may_end.set()
 
     other = queue.enter()

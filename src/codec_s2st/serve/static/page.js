@@ -107,7 +107,8 @@ async function submit(event) {
   if (now.input === "text" && !find("text").value.trim()) return complain("Write something first.");
   const voice = find("voice").files[0];
   if (now.voice === "required" && !voice) return complain("This task speaks in a voice that is given: choose a recording of it.");
-  if (now.voice !== "none" && voice?.size > about.max_bytes) return complain(`The voice has more than ${about.max_bytes / 1e6} MB.`);
+  if (now.voice !== "none" && voice && voice.size + (chosen?.size ?? 0) > about.max_bytes)
+    return complain(`Recording and voice together have more than ${about.max_bytes / 1e6} MB.`);
   const mine = running = {};
   find("submit").disabled = true;
   find("cancel").hidden = false;
