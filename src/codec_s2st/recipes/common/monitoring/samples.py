@@ -50,6 +50,9 @@ class SampleItem:
 
     position: int
 
+    number: int
+    """Among the items of its task, from 0."""
+
 
 @dataclass(frozen=True)
 class Made:
@@ -82,11 +85,13 @@ def choose_items(sources: Sequence[TaskSource], num_items: int) -> list[SampleIt
         if not all(isinstance(slot, WholeSlot) for slot in source.template.predicted) or not source.template.given:
             continue
 
-        num = min(left.setdefault(source.name, num_items), len(source))
+        begin = num_items - left.setdefault(source.name, num_items)
+
+        num = min(left[source.name], len(source))
 
         left[source.name] -= num
 
-        items += [SampleItem(source, position) for position in range(num)]
+        items += [SampleItem(source, position, begin + position) for position in range(num)]
 
     return items
 
@@ -243,8 +248,8 @@ class SamplesUnit(EvalUnit[NoBatch]):
         metric_bag.get(SECONDS, Mean).update(time.perf_counter() - begin)
 
     def _write(self, writer: SummaryWriter, made: Sequence[Made]) -> None:
-        for idx, (item, result) in enumerate(zip(self._items, made, strict=True)):
-            tag = f"{item.source.name}/{idx:02d}"
+        for item, result in zip(self._items, made, strict=True):
+            tag = f"{item.source.name}/{item.number}"
 
             parts = {"output": result.output}
 
