@@ -37,6 +37,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--world", default="demo", help="small, demo or large (default: %(default)s)")
     parser.add_argument("--num", type=int, default=200, help="how many pairs with speech (default: %(default)s)")
     parser.add_argument("--text-only", type=int, default=0, metavar="N", help="add N pairs without speech (train only)")
+    parser.add_argument(
+        "--second-text",
+        type=int,
+        default=0,
+        metavar="N",
+        help="write N sentences of the second text domain, of the split, to OUT/second-text.txt",
+    )
     parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
     parser.add_argument("--alignments", action="store_true", help="let the manifest say when each word is said")
     parser.add_argument(
@@ -44,6 +51,12 @@ def main(argv: Sequence[str]) -> int:
     )
 
     args = parser.parse_args(argv)
+
+    if args.second_text:
+        print(write_second_text(args.out, split=args.split, num=args.second_text, seed=args.seed))
+
+        if args.num == args.text_only == 0:
+            return 0
 
     manifest = write_corpus(
         args.out,
@@ -121,6 +134,28 @@ def write_corpus(
         rows += [_row(pair, split=split, id_=pair.id.replace("train-", "text-")) for pair in texts]
 
         return write_manifest(manifest_frame(rows), out)
+
+
+def write_second_text(out: Path, *, split: str, num: int, seed: int) -> Path:
+    """Writes ``out/second-text.txt``: ``num`` sentences of the second domain of English text, one a line.
+
+    :param split: ``train``, ``valid`` or ``test``.
+
+    :returns: The file.
+
+    :raises UserInputError: An argument is out of range, or ``out`` cannot be written.
+    """
+    from codec_s2st.data.files import atomic_path
+    from codec_s2st.demo.grammar import sample_second_text
+
+    lines = sample_second_text(num, seed, split=split)
+
+    path = out / "second-text.txt"
+
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines))
+
+    return path
 
 
 def _write_speech(

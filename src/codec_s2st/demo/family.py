@@ -27,6 +27,9 @@ class DemoShardsConfig:
     num_text_pairs: int = 40_000
     """The number of sentence pairs without speech to train on."""
 
+    num_second_text: int = 0
+    """The number of sentences of the second domain of English text to train on; they are on the target's side."""
+
     seed: int = 1
     """The seed of sentences, voices, speeds and pitches."""
 

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from codec_s2st.data.dataset import SpeechTextDataset
 from codec_s2st.data.shard_format import ShardRow, Side, shard_name
 from codec_s2st.data.shards import ShardSet, write_shard
 from codec_s2st.demo.family import DemoShardsConfig
-from codec_s2st.demo.grammar import sample_pairs, sample_text_pairs
+from codec_s2st.demo.grammar import sample_pairs, sample_second_text, sample_text_pairs
 from codec_s2st.demo.signal import Wave
 from codec_s2st.demo.utterances import speak
 from codec_s2st.share import cache_dir
@@ -34,6 +34,8 @@ ROWS_PER_SHARD: Final = 500
 
 _VERSION: Final = 1
 """Raise it when equal configurations would give other shards than before."""
+
+_Kind: TypeAlias = Literal["speech", "text", "second-text"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class _ShardJob:
     split: str
     begin: int
     end: int
-    with_speech: bool
+    kind: _Kind
     config: DemoShardsConfig
 
 
@@ -75,7 +77,7 @@ def _settings(config: DemoShardsConfig) -> dict[str, object]:
     """Returns what decides the shards; what was added later is left out where it changes nothing."""
     settings = asdict(config)
 
-    for name in ("world", "alignments"):
+    for name in ("world", "num_second_text", "alignments"):
         if settings[name] == getattr(DemoShardsConfig, name):
             del settings[name]
 
@@ -111,21 +113,22 @@ def build_demo_shards(config: DemoShardsConfig, *, num_workers: int | None = Non
 
 
 def _plan(folder: Path, config: DemoShardsConfig) -> list[_ShardJob]:
-    parts = (
-        ("train", config.num_pairs, ROWS_PER_SHARD, True),
-        ("valid", config.num_valid_pairs, ROWS_PER_SHARD, True),
-        ("train", config.num_text_pairs, 20 * ROWS_PER_SHARD, False),
+    parts: tuple[tuple[str, int, int, _Kind], ...] = (
+        ("train", config.num_pairs, ROWS_PER_SHARD, "speech"),
+        ("valid", config.num_valid_pairs, ROWS_PER_SHARD, "speech"),
+        ("train", config.num_text_pairs, 20 * ROWS_PER_SHARD, "text"),
+        ("train", config.num_second_text, 20 * ROWS_PER_SHARD, "second-text"),
     )
 
     ranges = [
-        (split, begin, min(begin + size, num), with_speech)
-        for split, num, size, with_speech in parts
+        (split, begin, min(begin + size, num), kind)
+        for split, num, size, kind in parts
         for begin in range(0, num, size)
     ]
 
     return [
-        _ShardJob(folder / shard_name(i, len(ranges)), split, begin, end, with_speech, config)
-        for i, (split, begin, end, with_speech) in enumerate(ranges)
+        _ShardJob(folder / shard_name(i, len(ranges)), split, begin, end, kind, config)
+        for i, (split, begin, end, kind) in enumerate(ranges)
     ]
 
 
@@ -142,11 +145,13 @@ def _make_shard(job: _ShardJob) -> None:
     if _codec is None:
         _codec = load_codec(job.config.codec)
 
-    rows = _spoken_rows(job, _codec) if job.with_speech else _text_rows(job)
+    has_speech = job.kind == "speech"
+
+    rows = _spoken_rows(job, _codec) if has_speech else _text_rows(job)
 
     provenance = {"demo_world": _settings(job.config), "version": _VERSION}
 
-    write_shard(job.path, rows, _codec.fingerprint if job.with_speech else None, provenance)
+    write_shard(job.path, rows, _codec.fingerprint if has_speech else None, provenance)
 
 
 def _spoken_rows(job: _ShardJob, codec: Codec) -> Iterator[ShardRow]:
@@ -171,6 +176,12 @@ def _spoken_rows(job: _ShardJob, codec: Codec) -> Iterator[ShardRow]:
 
 
 def _text_rows(job: _ShardJob) -> Iterator[ShardRow]:
+    if job.kind == "second-text":
+        for i, text in enumerate(sample_second_text(job.end, job.config.seed)[job.begin :], job.begin):
+            yield ShardRow(f"second-text-{i}", job.split, Side(), Side(text=text, lang="eng"))
+
+        return
+
     for pair in sample_text_pairs(job.end, job.config.seed, world=job.config.world)[job.begin :]:
         yield ShardRow(f"text-{pair.id}", job.split, Side(text=pair.spa, lang="spa"), Side(text=pair.eng, lang="eng"))
 

@@ -12,7 +12,7 @@ from codec_s2st.cli import main as cli_main
 from codec_s2st.data.manifest import iter_rows, read_manifest
 from codec_s2st.demo.corpus import iter_demo_utterances, write_corpus
 from codec_s2st.demo.espeak import HELD_OUT_VOICES, SOURCE_VOICES
-from codec_s2st.demo.grammar import sample_pairs
+from codec_s2st.demo.grammar import sample_pairs, sample_second_text
 from codec_s2st.errors import UserInputError
 
 
@@ -123,6 +123,28 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli_main(arguments) == 0
 
     assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "manifest.parquet")
+
+
+def test_command_writes_held_out_text_of_the_second_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli_main(["demo-corpus", str(tmp_path), "--split", "test", "--num", "0", "--second-text", "50"]) == 0
+
+    path = tmp_path / "second-text.txt"
+
+    assert capsys.readouterr().out.strip() == str(path)
+
+    lines = path.read_text().splitlines()
+
+    assert len(set(lines)) == 50 and set(lines).isdisjoint(sample_second_text(5_000, seed=1))
+
+    assert not (tmp_path / "manifest.parquet").exists()
+
+
+def test_command_speaks_of_the_world_that_is_named(tmp_path: Path) -> None:
+    assert cli_main(["demo-corpus", str(tmp_path), "--world", "large", "--num", "3", "--seed", "2"]) == 0
+
+    expected = sample_pairs("train", 3, seed=2, world="large")
+
+    assert read_manifest(tmp_path / "manifest.parquet")["source_text"].to_list() == [pair.spa for pair in expected]
 
 
 def test_command_with_a_bad_folder_prints_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

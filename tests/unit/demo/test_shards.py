@@ -9,7 +9,9 @@ import pytest
 from codec_s2st.data.alignment import join_texts
 from codec_s2st.data.shard_reader import ShardReader
 from codec_s2st.data.shards import ShardSet
+from codec_s2st.demo.espeak import SOURCE_VOICES
 from codec_s2st.demo.family import DemoShardsConfig
+from codec_s2st.demo.grammar import sample_pairs, sample_second_text
 from codec_s2st.demo.shards import _make_shard, _plan, demo_shards_dir
 
 pytest.importorskip("espeakng_loader")
@@ -73,3 +75,43 @@ def test_shards_without_say_nothing_of_them(folders: tuple[Path, Path]) -> None:
     assert settings == {
         "num_pairs": 4, "num_valid_pairs": 1, "num_text_pairs": 2, "seed": 1, "codec": "codec_s2st_demo_codec",
     }  # fmt: skip
+
+
+def test_the_shards_of_published_runs_keep_their_place() -> None:
+    # Whoever changes this makes everybody's shards anew.
+    assert demo_shards_dir(DemoShardsConfig()).name == "4bd56e04f43da727"
+
+    others = [
+        DemoShardsConfig(world="large"),
+        DemoShardsConfig(world="small"),
+        DemoShardsConfig(num_second_text=1),
+        DemoShardsConfig(alignments=True),
+    ]
+
+    assert len({demo_shards_dir(config) for config in [DemoShardsConfig(), *others]}) == 5
+
+
+def test_second_text_stands_alone_on_the_targets_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODEC_S2ST_CACHE", str(tmp_path))
+
+    config = DemoShardsConfig(world="large", num_pairs=2, num_valid_pairs=1, num_text_pairs=2, num_second_text=3)
+
+    folder = demo_shards_dir(config)
+
+    folder.mkdir(parents=True)
+
+    for job in _plan(folder, config):
+        _make_shard(job)
+
+    shards = ShardSet.open([folder], codec=None)
+
+    rows = [shards.row(i) for i in range(len(shards))]
+
+    assert [row.target.text for row in rows[:2]] == [p.eng for p in sample_pairs("train", 2, 1, world="large")]
+
+    assert [row.target.text for row in rows[5:]] == sample_second_text(3, 1)
+
+    assert all(row.source.text is row.source.lang is row.source.codes is None for row in rows[5:])
+    assert {(row.split, row.target.lang) for row in rows[5:]} == {("train", "eng")}
+
+    assert {row.source.speaker for row in rows[:3]} <= {voice.name for voice in SOURCE_VOICES}

@@ -12,6 +12,7 @@ from codec_s2st.demo.grammar.parser import translations as translations
 from codec_s2st.demo.grammar.sampling import SPLITS as SPLITS
 from codec_s2st.demo.grammar.sampling import Pair as Pair
 from codec_s2st.demo.grammar.sampling import sample_pairs as sample_pairs
+from codec_s2st.demo.grammar.sampling import sample_second_text as sample_second_text
 from codec_s2st.demo.grammar.sampling import sample_text as sample_text
 from codec_s2st.demo.grammar.sampling import sample_text_pairs as sample_text_pairs
 from codec_s2st.demo.grammar.world import DEMO as DEMO

@@ -15,13 +15,12 @@ from random import Random
 from typing import Final
 
 from codec_s2st.demo.grammar.rules import Grammar
-from codec_s2st.demo.grammar.world import DEMO, Template, World, english, load_world
+from codec_s2st.demo.grammar.world import DEMO, Template, World, english, load_world, second_text
 from codec_s2st.errors import UserInputError, unknown_name
 
 SPLITS: Final = ("train", "valid", "test", "test-unseen-voice", "test-unseen-template")
 
 MIN_WORDS: Final = 4
-MAX_WORDS: Final = 9
 
 # In hundredths of all sentences; the rest is for training.
 _NUM_TEST: Final = 3
@@ -88,6 +87,21 @@ def sample_text_pairs(num: int, seed: int, *, world: str = DEMO) -> list[Pair]:
     return _take(load_world(world), "train", num, seed, "text-pairs")
 
 
+def sample_second_text(num: int, seed: int, *, split: str = "train") -> list[str]:
+    """Draws ``num`` different sentences of the second domain of English text, which has no translations.
+
+    :param split: ``train``, ``valid`` or ``test``; no sentence is in two of them.
+
+    :raises UserInputError: The domain has no such split, or there are not ``num`` sentences.
+    """
+    splits = ("train", "valid", "test")
+
+    if split not in splits:
+        raise unknown_name("split of the second text", split, splits)
+
+    return [pair.eng for pair in _take(second_text(), split, num, seed, f"second-text-{split}")]
+
+
 def split_of(eng: str, template: Template) -> str:
     """Returns the split of the sentence ``eng``, an English side made by ``template``.
 
@@ -149,7 +163,7 @@ def _draw(world: World, split: str, seed: int, stream: str) -> Iterator[Pair]:
 
         spa, eng_words = _derive(world.grammar, template.symbol, rng)
 
-        if not MIN_WORDS <= len(eng_words) <= MAX_WORDS:
+        if not MIN_WORDS <= len(eng_words) <= world.max_words:
             continue
 
         eng = english(eng_words)

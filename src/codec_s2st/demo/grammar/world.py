@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -12,6 +12,7 @@ from codec_s2st.demo.grammar.lexicon import ADJECTIVES, NOUNS, WORDS
 from codec_s2st.demo.grammar.numbers import number_rules
 from codec_s2st.demo.grammar.phrases import PHRASES
 from codec_s2st.demo.grammar.rules import Grammar, Part
+from codec_s2st.demo.grammar.second_text import second_text_rules
 from codec_s2st.demo.grammar.tables import Tables
 from codec_s2st.demo.grammar.templates import HELD_OUT, QUESTIONS, STATEMENTS
 from codec_s2st.demo.grammar.verbs import HELPERS, VERB_GROUPS, VERBS
@@ -71,6 +72,9 @@ class World:
 
     templates: tuple[Template, ...]
 
+    max_words: int = 9
+    """The most English words of a sentence that is drawn."""
+
     def template(self, name: str) -> Template:
         """Returns the template called ``name``; raises ``KeyError`` if there is none."""
         for template in self.templates:
@@ -104,6 +108,16 @@ def _restricted(world: World, templates: Collection[str], eng_words: Collection[
         world.grammar.restricted(eng_words),
         tuple(template for template in world.templates if template.name in templates),
     )
+
+
+@lru_cache(maxsize=1)
+def second_text() -> World:
+    """Returns the second domain of English text, as a world whose Spanish side is empty."""
+    rules, sentences = second_text_rules()
+
+    domain = build_world(Tables(rules=(rules,), statements=sentences))
+
+    return replace(domain, max_words=14)
 
 
 def build_world(*layers: Tables) -> World:
