@@ -4,7 +4,8 @@
 #   make demo-train    the whole pipeline from nothing, at a reduced size
 #   make test          lint, types, import rules and the tests, as the CI runs them
 #   make test-long     the tests that take longer
-#   make bench         what takes how long beside other libraries (0.5B; ARGS="--repeats 3")
+#   make bench         what takes how long beside other libraries (a quarter of an hour; ARGS="--only P1 P14")
+#   make bench-gpu     the same of one GPU
 #   make setup         only .venv (PYTHON=/path/to/python3.11 chooses the interpreter)
 #   make lock          resolve requirements.lock anew
 #   make clean         remove caches and builds; .venv stays
@@ -20,7 +21,7 @@ FOLDERS := $(wildcard tests/unit tests/golden tests/presets tests/packaging test
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo demo-train test test-long bench lint lock clean
+.PHONY: help setup demo demo-train test test-long bench bench-gpu lint lock clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -50,12 +51,12 @@ test: lint
 test-long: setup
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m long tests $(ARGS)
 
-# Both libraries with one thread each; ARGS="--threads N" for more.
+# With one thread each, unless OMP_NUM_THREADS says otherwise.
 bench: setup
-	$(BIN)/python benchmarks/data.py
-	$(BIN)/python benchmarks/tokenization.py
-	$(BIN)/python benchmarks/load_model.py $(ARGS)
-	$(BIN)/python benchmarks/checkpoint.py
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-gpu: setup
+	$(BIN)/python benchmarks/run.py --gpu $(ARGS)
 
 # Names and versions only: where packages come from is for each machine to say.
 lock: setup

@@ -47,7 +47,7 @@ SCRIPTS = (
     Script("tokenization.py", ("memory", "P10"), ("--seconds", "600", "--corpus-seconds", "40", "--rounds", "3")),
     Script("loader.py", ("opening", "P11"), ("--shard-rows", "200000", "--batches", "100", "--rounds", "3")),
     Script("data.py", ("manifests", "P12", "P13"), ("--manifest-rows", "1000000")),
-    Script("checkpoint.py", ("P14",), ("--parameters", "50000000")),
+    Script("checkpoint.py", ("P14",), ("--rounds", "7")),
     Script("load_model.py", ("load",), ("--rounds", "3")),
     Script("plan_check.py", ("plan",), ("--rounds", "3")),
 )
@@ -125,6 +125,12 @@ def describe_machine() -> dict[str, Any]:
     return machine
 
 
+def has_gpu() -> bool:
+    code = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+
+    return subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def run_scripts(
     scripts: Sequence[Script], only: Sequence[str], timeout: float, *, forced_because: str | None
 ) -> tuple[list[Row], list[dict[str, Any]]]:
@@ -179,6 +185,11 @@ def main(argv: Sequence[str] | None = None, scripts: Sequence[Script] | None = N
     parser.add_argument("--results", type=Path, default=FOLDER / "results", help="the folder of the results")
 
     args = parser.parse_args(argv)
+
+    if args.gpu and not has_gpu():
+        print("bench: this needs an NVIDIA GPU, and torch finds none on this machine", file=sys.stderr)
+
+        return 1
 
     others, load = watch_others(args.watch), os.getloadavg()[0]
 

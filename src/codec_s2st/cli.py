@@ -49,6 +49,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "show-sequence": Command(
         "codec_s2st.recipes.show_sequence.command:main", "show what the model of a training preset will see"
     ),
+    "plan": Command("codec_s2st.plan.command:main", "say what a training preset costs: operations, memory, time"),
     "import-hf": Command(
         "codec_s2st.exchange.import_hf:main", "grow a textual LLM of Hugging Face's into one of speech and text"
     ),
@@ -59,6 +60,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "evaluate": Command("codec_s2st.recipes.common.command:main_evaluate", "score a model on a manifest"),
     "text-report": Command(
         "codec_s2st.recipes.text_report.command:main", "measure what models have forgotten of text beside the base LLM"
+    ),
+    "experiment": Command(
+        "codec_s2st.experiment.command:main", "train arms that differ in one thing, score them, and say what follows"
     ),
     "serve": Command("codec_s2st.serve.command:main", "serve a page to try models with: record or upload, and listen"),
     "compare": Command("codec_s2st.recipes.evaluate.compare_command:main", "test whether the scores of models differ"),

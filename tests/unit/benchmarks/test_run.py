@@ -125,6 +125,19 @@ def test_rows_are_marked_where_others_came_in_between(
     assert [row["busy"] for row in read_results(tmp_path / "results")["metrics"]] == [True]  # type: ignore[attr-defined]
 
 
+@pytest.mark.usefixtures("quiet")
+def test_no_gpu_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "has_gpu", lambda: False)
+
+    assert run.main(["--gpu", "--results", str(tmp_path / "results")]) == 1
+
+    error = capsys.readouterr().err
+
+    assert error.count("\n") == 1 and "NVIDIA GPU" in error
+
+
 def test_every_script_is_there_and_takes_the_arguments_that_it_is_given() -> None:
     for script in (*run.SCRIPTS, *run.GPU_SCRIPTS):
         text = (run.FOLDER / script.file).read_text()

@@ -1,0 +1,1 @@
+"""What a training costs before it is begun: floating-point operations, memory and time."""
