@@ -14,6 +14,7 @@ from codec_s2st.recipes.common.looking import TRAINING_RECIPES, look_with, recip
 
 if TYPE_CHECKING:
     from codec_s2st.plan.devices import Device
+    from codec_s2st.plan.memory import Precision
     from codec_s2st.plan.recipe import PlannedRun
 
 _GPUS: Final = ("a100", "h100", "h200", "l40s", "b200")
@@ -123,7 +124,7 @@ def _print(run: PlannedRun, args: Namespace) -> None:
     checkpointing = trainer.activation_checkpointing
 
     settings = Settings(
-        precision=_precision(run, args.gpus, args.gpu),
+        precision=_precision(run, args.gpus),
         num_devices=args.gpus,
         sharded=trainer.data_parallelism == "fsdp",
         checkpoint_every=checkpointing.every_nth_layer if checkpointing.mode == "layerwise" else 0,
@@ -154,7 +155,7 @@ def _print(run: PlannedRun, args: Namespace) -> None:
         print(format_plan(plan, args.preset, assumptions, advice, measured_band=args.utilisation is not None))
 
 
-def _precision(run: PlannedRun, num_devices: int, gpu: str) -> str:
+def _precision(run: PlannedRun, num_devices: int) -> Precision:
     """Returns what fairseq2's trainer makes of ``trainer.mixed_precision``."""
     import torch
 
