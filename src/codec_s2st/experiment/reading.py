@@ -301,7 +301,7 @@ def _named(values: Fields, key: str, *, optional: bool = False) -> dict[str, obj
     """Returns a mapping of names, which become parts of files' names, to entries."""
     content = values.value(key)
 
-    if content is None and optional:
+    if optional and content in (None, {}):
         return {}
 
     if not isinstance(content, Mapping) or not content:
