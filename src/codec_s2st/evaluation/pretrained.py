@@ -70,3 +70,8 @@ def cannot_load(what: str, ex: Exception, *, hint: str) -> UserInputError:
     reason = str(ex).strip().partition("\n")[0]
 
     return UserInputError(f"{what} cannot be loaded: {reason}", hint=hint)
+
+
+def name_of(family: str, instrument: Identity, version: str) -> str:
+    """Returns what reports call a network: a word and, behind a blank, what is needed to do the same again."""
+    return f"{family}:{instrument.name} ({version}, sha256 {instrument.weights_hash[:12]})"

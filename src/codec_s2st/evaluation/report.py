@@ -116,10 +116,30 @@ class Speed:
     batch_size: int
     num_ranks: int
 
+    peak_memory: int | None = None
+    """The most memory that a rank has held, in bytes, listeners and judges among it (but not their commands)."""
+
+    peak_device_memory: int | None = None
+    """The most that a rank's tensors have held of a GPU, in bytes; ``None`` without one."""
+
+    first_audio_seconds: float | None = None
+    """From a recording's end to the first sound of its translation; ``None`` where nothing measures it."""
+
     @property
     def real_time_factor(self) -> float | None:
         """Seconds of one rank's work for a second of speech; below 1 is faster than speech."""
         return self.work_seconds / self.seconds_in if self.seconds_in else None
+
+    def remarks(self) -> str:
+        """Returns the rest of what is known, in words."""
+        memory = "not measured" if self.peak_memory is None else f"{self.peak_memory / 2**20:,.0f} MiB"
+
+        if self.peak_device_memory is not None:
+            memory += f", {self.peak_device_memory / 2**20:,.0f} MiB of the GPU"
+
+        first = self.first_audio_seconds
+
+        return f"peak memory {memory}; time to first audio {'not measured' if first is None else f'{first:.2f} s'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,7 +305,7 @@ class Report:
             f"{self.num_translated} of {self.num_selected} items translated, {len(self.unfinished)} of them cut at the "
             f"largest length; normaliser {normalisers}; seed {self.seed}",
             f"real-time factor {rate} ({self.speed.device}, {self.speed.num_ranks} rank(s), batches of "
-            f"{self.speed.batch_size})",
+            f"{self.speed.batch_size}); {self.speed.remarks()}",
         ]
 
         reasons = {record.not_measured: None for record in self.scores if record.not_measured is not None}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from codec_s2st.evaluation.identity import Identity
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -16,6 +18,10 @@ class Transcriber(Protocol):
     @property
     def name(self) -> str:
         """What reports call it: a word and, behind a blank, what is needed to do the same again, such as a version."""
+
+    @property
+    def instrument(self) -> Identity | None:
+        """Its weights; ``None`` if they have no hash."""
 
     def check_languages(self, languages: Iterable[str]) -> None:
         """

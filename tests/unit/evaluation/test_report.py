@@ -49,7 +49,9 @@ REPORT = Report(
         record("chance", "asr-bleu", 2.0, None),
         record("chance", "asr-wer", 0.9, None),
     ),
-    speed=Speed(seconds_in=4.0, seconds_out=3.0, work_seconds=1.0, device="cpu", batch_size=8, num_ranks=2),
+    speed=Speed(
+        seconds_in=4.0, seconds_out=3.0, work_seconds=1.0, device="cpu", batch_size=8, num_ranks=2, peak_memory=2**30
+    ),
     left_out=(LeftOut("c", "source_audio: audio file 'c.wav' does not exist"),),
     unfinished=("b",),
     not_measured={"speech quality": "there is no predictor"},
@@ -65,7 +67,7 @@ reference audio  open           not measured  not measured               -      
 chance           -                       2.0         0.900               -      2
 
 2 of 3 items translated, 1 of them cut at the largest length; normaliser basic-1; seed 3
-real-time factor 0.25 (cpu, 2 rank(s), batches of 8)
+real-time factor 0.25 (cpu, 2 rank(s), batches of 8); peak memory 1,024 MiB; time to first audio not measured
 not measured: no target_audio
 1 left out, the first: 'c': source_audio: audio file 'c.wav' does not exist"""
 
@@ -79,7 +81,7 @@ MARKDOWN = """\
 | chance | - | 2.0 | 0.900 | - | 2 |
 
 - 2 of 3 items translated, 1 of them cut at the largest length; normaliser basic-1; seed 3
-- real-time factor 0.25 (cpu, 2 rank(s), batches of 8)
+- real-time factor 0.25 (cpu, 2 rank(s), batches of 8); peak memory 1,024 MiB; time to first audio not measured
 - not measured: no target_audio
 - 1 left out, the first: 'c': source_audio: audio file 'c.wav' does not exist
 - listener: open (ears 1.0)
@@ -160,6 +162,12 @@ def test_speech_itself_has_a_table_of_its_own() -> None:
         "not measured: likeness: too short",
     ):
         assert f"- {line}" in lines
+
+
+def test_memory_and_first_audio_are_said_where_they_are_known() -> None:
+    speed = replace(REPORT.speed, peak_memory=None, peak_device_memory=3 * 2**20, first_audio_seconds=0.256)
+
+    assert speed.remarks() == "peak memory not measured, 3 MiB of the GPU; time to first audio 0.26 s"
 
 
 def test_report_without_speech_has_no_factor() -> None:

@@ -15,11 +15,13 @@ from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
 from codec_s2st.codecs import load_codec
-from codec_s2st.codecs.audio import write_audio
+from codec_s2st.codecs.audio import read_audio, write_audio
 from codec_s2st.data.manifest import ManifestRow, iter_rows, manifest_frame, read_manifest, write_manifest
 from codec_s2st.data.text import load_text_tokenizer
 from codec_s2st.demo.corpus import write_corpus
 from codec_s2st.demo.listener import OpenListener
+from codec_s2st.errors import UserInputError
+from codec_s2st.evaluation.report import Identity
 from codec_s2st.file_hashes import sha256_of_file
 from codec_s2st.models.codec_lm.backbones import BackboneConfig
 from codec_s2st.models.codec_lm.config import CODEC_LM_FAMILY, CodecLMConfig
@@ -28,8 +30,10 @@ from codec_s2st.recipes.common.command import build_arguments
 from codec_s2st.recipes.common.entry import recipe_main
 from codec_s2st.recipes.evaluate.config import EvaluateConfig
 from codec_s2st.recipes.evaluate.items import rank_file, read_items
+from codec_s2st.recipes.evaluate.own_listener import OwnTranscriber
 from codec_s2st.recipes.evaluate.recipe import EvaluateRecipe
 from codec_s2st.tokens.compatibility import VocabularyFingerprint
+from codec_s2st.translator import SpeechTranslator
 
 
 @pytest.fixture(scope="module")
@@ -287,6 +291,37 @@ judges:
 
         # The table is there once, with a line a listener.
         assert run.stdout.count("codec topline") == 2
+
+
+class TestOwnListener:
+    def test_hears_what_the_model_writes_down(self, corpus: Path, model: Path) -> None:
+        cpu = torch.device("cpu")
+
+        listener = OwnTranscriber(str(model), device=cpu, scored=str(model))
+
+        [row, *_] = iter_rows(read_manifest(corpus))
+
+        wave = read_audio(corpus.parent / str(row.source_audio), sample_rate=16_000)[0]
+
+        theirs = SpeechTranslator.from_card(str(model), device=cpu).translate(
+            wave, sample_rate=16_000, source_lang="spa", task="asr"
+        )
+
+        assert listener.transcribe(wave.numpy(), 16_000, "spa") == theirs.text != ""
+
+        assert listener.instrument == Identity(
+            "codec_s2st_tiny_test_lm", sha256_of_file(model / "tiny" / "model.safetensors")
+        )
+
+        # Nobody is to take it for a stranger.
+        assert "the scored model itself: not independent" in listener.name
+
+        assert "independent" not in OwnTranscriber(str(model), device=cpu).name
+
+        listener.check_languages(["spa"])
+
+        with pytest.raises(UserInputError, match="unknown source language 'eng'"):
+            listener.check_languages(["eng"])
 
 
 class TestText:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 
+from codec_s2st.errors import UserInputError
+from codec_s2st.evaluation.normalise import BASIC, find_normaliser
 from codec_s2st.evaluation.report import CHANCE, CODEC_TOPLINE, MODEL, REFERENCE_AUDIO, Identity, ScoreRecord
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, Hypothesis, read_items, write_items
 from codec_s2st.recipes.evaluate.listeners import parse_listeners
@@ -175,6 +177,41 @@ def test_items_survive_their_file(tmp_path: Path) -> None:
     assert '"real_time_factor": 0.5' in (tmp_path / "rank_0.jsonl").read_text()
 
 
+def test_normaliser_is_the_one_that_is_asked_for() -> None:
+    items = [EvaluatedItem(id="a", reference="twenty two", hypotheses=(Hypothesis(MODEL, None, "22"),))]
+
+    whisper = find_normaliser("whisper-english")
+
+    basic, other = (
+        score_items("asr", items, transcribers=[], model=LM, codec=CODEC, seed=0, normaliser=normaliser)[0]
+        for normaliser in (BASIC, whisper)
+    )
+
+    assert (basic.value, basic.normaliser) == (1.0, "basic-1")
+    assert (other.value, other.normaliser) == (0.0, whisper.name)
+
+
+def test_scores_carry_the_weights_of_the_listener() -> None:
+    ear = Identity("ear", "cc")
+
+    records = score_items(
+        "s2st", [item("a", A, model=A)], transcribers=["ear"], model=LM, codec=CODEC, seed=0, instruments={"ear": ear}
+    )
+
+    for record in records:
+        assert record.instrument == (None if record.system == CHANCE else ear)
+
+
 def test_listeners_are_named_with_commas() -> None:
     assert parse_listeners("constrained, open,open") == ["constrained", "open"]
     assert parse_listeners("whisper:a/b,open") == ["whisper:a/b", "open"]
+
+    every = ["wav2vec2:x", "seamless:x", "fairseq2:x", "model:x", "self"]
+
+    assert parse_listeners(",".join(every)) == every
+
+
+@pytest.mark.parametrize("name", ["whisper", "whisper:", "whsper:x", "self:x", "open:x"])
+def test_unknown_listeners_are_refused(name: str) -> None:
+    with pytest.raises(UserInputError, match=f"unknown transcriber '{name}'"):
+        parse_listeners(name)

@@ -103,7 +103,7 @@ class CommandJudge:
 
     def _run(self, recordings: Sequence[Recording]) -> list[Measurement]:
         with tempfile.TemporaryDirectory(prefix="codec_s2st_judge_") as folder:
-            lists = {
+            lists: dict[str, list[Path | None]] = {
                 LIST: [recording.audio for recording in recordings],
                 SOURCES: [recording.source for recording in recordings],
                 REFERENCES: [recording.reference for recording in recordings],

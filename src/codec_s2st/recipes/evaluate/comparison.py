@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from codec_s2st.errors import UserInputError
 from codec_s2st.evaluation.measures import mean_counts
 from codec_s2st.evaluation.metrics import item_counts
-from codec_s2st.evaluation.normalise import NORMALISERS
+from codec_s2st.evaluation.normalise import find_normaliser
 from codec_s2st.evaluation.report import MODEL, REPORT_FORMAT, format_value
 from codec_s2st.evaluation.resampling import ItemCounts, PairedTests, paired_tests
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, rank_file, read_items
@@ -302,7 +302,7 @@ def _compare(
 
 def _said(first: Scored, other: Scored, key: ScoreKey, ids: Sequence[str]) -> tuple[ItemCounts, ItemCounts]:
     """Returns what two scores of texts are made of."""
-    normalise = NORMALISERS[first.scores()[key]["normaliser"]]
+    normalise = find_normaliser(first.scores()[key]["normaliser"])
 
     def heard(item: EvaluatedItem) -> str | None:
         texts = (

@@ -9,6 +9,7 @@ from fairseq2.recipe.config import CommonSection, GangSection
 from fairseq2.utils.validation import Validatable, ValidationResult
 from typing_extensions import override
 
+from codec_s2st.evaluation.normalise import BASIC
 from codec_s2st.generation.options import GenerationOptions
 
 
@@ -52,7 +53,12 @@ class EvaluateConfig(Validatable):
     """Score only so many, the first ones; all if ``None``."""
 
     transcriber: str = "open,constrained"
-    """Who listens to speech: ``open``, ``constrained`` or ``whisper:FOLDER``, or several with commas between them."""
+    """Who listens to speech, or several with commas between them: ``open``, ``constrained``, ``whisper:FOLDER``,
+    ``wav2vec2:FOLDER``, ``seamless:FOLDER``, ``fairseq2:CARD``, ``model:CARD``, ``self``."""
+
+    normaliser: str = BASIC.name
+    """What is made of texts before they are compared: ``basic-1``, ``whisper-basic``, or ``whisper-english:FILE``
+    with Whisper's ``normalizer.json`` (its spellings; without ``:FILE``, they stay as they are)."""
 
     judges: list[JudgeSection] = field(default_factory=list)
     """Who judges speech by its sound; nobody by default."""

@@ -23,6 +23,7 @@ from codec_s2st.data.manifest import resolve_audio
 from codec_s2st.data.templates import find_template
 from codec_s2st.errors import UserInputError
 from codec_s2st.evaluation.measures import duration_gauges, signal_gauges
+from codec_s2st.evaluation.normalise import find_normaliser
 from codec_s2st.evaluation.report import CODEC_TOPLINE, MODEL, Identity, LeftOut, Report, Speed, write_report
 from codec_s2st.evaluation.transcriber import Transcriber
 from codec_s2st.model_cards import find_model_card, hash_model, own_tasks_of
@@ -32,6 +33,7 @@ from codec_s2st.recipes.evaluate.judges import Bench, make_bench
 from codec_s2st.recipes.evaluate.judging import JUDGED_GLOB, JudgedFolder, judge_items
 from codec_s2st.recipes.evaluate.listeners import make_listeners, parse_listeners
 from codec_s2st.recipes.evaluate.measured import item_warnings, score_measures
+from codec_s2st.recipes.evaluate.memory import find_peaks
 from codec_s2st.recipes.evaluate.page import write_page
 from codec_s2st.recipes.evaluate.rows import Selection, select_rows
 from codec_s2st.recipes.evaluate.scoring import score_items, unmeasured
@@ -54,6 +56,9 @@ class EvaluateRecipe(Recipe):
 
         names = parse_listeners(config.transcriber)
 
+        # Before hours of work, not after them.
+        find_normaliser(config.normaliser)
+
         card = find_model_card(config.model_card)
 
         template = find_template(config.task, own_tasks_of(card))
@@ -67,6 +72,7 @@ class EvaluateRecipe(Recipe):
             names if selection.kind == "s2st" else [],
             {row.target_lang for row in selection.rows},
             device=gang.device,
+            scored=config.model_card,
         )
 
         bench = make_bench(config.judges if selection.kind == "s2st" else [], device=gang.device)
@@ -79,7 +85,6 @@ class EvaluateRecipe(Recipe):
 
         translator.check_voice(template, None)
 
-        # Before hours of work, not after them.
         for source, target in {(row.source_lang, row.target_lang) for row in selection.rows}:
             translator.check(config.task, source, None if selection.kind == "asr" else target)
 
@@ -127,6 +132,7 @@ class EvaluateTask(Task):
         self._transcribers = listeners
         self._bench = bench
 
+        self._peaks: tuple[int, int | None] = (0, None)
         self._step_nr = 0
         self._stop_requested = False
 
@@ -148,6 +154,8 @@ class EvaluateTask(Task):
 
                 if judged is not None and not self._stop_requested:
                     items = judge_items(items, self._bench.judges, judged)
+
+            self._peaks = find_peaks(gang)
 
             write_items(rank_file(self._out, gang.rank), items)
 
@@ -290,6 +298,8 @@ class EvaluateTask(Task):
             model=self._model,
             codec=codec,
             seed=config.seed,
+            normaliser=find_normaliser(config.normaliser),
+            instruments={transcriber.name: transcriber.instrument for transcriber in self._transcribers},
         )
 
         scores += score_measures(items, gauges, subjects=subjects, seed=config.seed)
@@ -301,6 +311,8 @@ class EvaluateTask(Task):
             device=str(self._gang.device),
             batch_size=config.generation.batch_size,
             num_ranks=self._gang.size,
+            peak_memory=self._peaks[0],
+            peak_device_memory=self._peaks[1],
         )
 
         return Report(

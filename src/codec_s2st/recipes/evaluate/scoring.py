@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from codec_s2st.evaluation.chance import derangement
 from codec_s2st.evaluation.judges.judge import QUALITY, SIMILARITY
 from codec_s2st.evaluation.metrics import TextPair, find_metric, is_unspaced, score
+from codec_s2st.evaluation.normalise import BASIC, Normaliser
 from codec_s2st.evaluation.report import CHANCE, CODEC_TOPLINE, MODEL, REFERENCE_AUDIO, Identity, ScoreRecord
 from codec_s2st.recipes.evaluate.items import EvaluatedItem
 
@@ -43,11 +44,14 @@ def score_items(
     model: Identity,
     codec: Identity,
     seed: int,
+    normaliser: Normaliser = BASIC,
+    instruments: Mapping[str, Identity | None] | None = None,
 ) -> list[ScoreRecord]:
     """Scores a task's items, each language by itself, beside the toplines and chance.
 
     :param kind: How its outcome is scored, such as ``s2st``.
     :param transcribers: The names of the listeners, for tasks that end in speech; empty for the others.
+    :param instruments: The weights of each listener.
     :param seed: Decides who is answered by whose reference in the baseline of chance, and the resamples.
     """
     done = [item for item in items if item.translated]
@@ -58,9 +62,9 @@ def score_items(
     return [
         record
         for language in languages
-        for record in _LanguageScorer(kind, language, transcribers, model, codec, seed).score(
-            [item for item in done if item.language == language]
-        )
+        for record in _LanguageScorer(
+            kind, language, transcribers, model, codec, seed, normaliser, instruments or {}
+        ).score([item for item in done if item.language == language])
     ]
 
 
@@ -84,6 +88,8 @@ class _LanguageScorer:
     model: Identity
     codec: Identity
     seed: int
+    normaliser: Normaliser
+    instruments: Mapping[str, Identity | None]
 
     def score(self, items: Sequence[EvaluatedItem]) -> list[ScoreRecord]:
         records: list[ScoreRecord] = []
@@ -130,7 +136,7 @@ class _LanguageScorer:
         transcriber: str | None,
         topline: ScoreRecord | None = None,
     ) -> ScoreRecord:
-        result = score(metric, pairs, language=self.language, seed=self.seed)
+        result = score(metric, pairs, language=self.language, normaliser=self.normaliser, seed=self.seed)
 
         share = None
 
@@ -161,6 +167,7 @@ class _LanguageScorer:
             normaliser=result.normaliser,
             num_items=result.num_items,
             transcriber=transcriber,
+            instrument=None if transcriber is None else self.instruments.get(transcriber),
             share_of_reference=share,
             empty_hypotheses=result.empty_hypotheses,
             # Every item has an output of the model, even where nothing is left of it.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
-from codec_s2st.errors import CodecS2STError, UserInputError
+from codec_s2st.errors import UserInputError
+from codec_s2st.evaluation.identity import Identity
+from codec_s2st.evaluation.pretrained import LOAD_ERRORS, cannot_load, find_pretrained, identify, name_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,9 +18,6 @@ _SAMPLE_RATE: Final = 16_000
 
 _WINDOW_SECONDS: Final = 30
 """What the encoder hears at once."""
-
-_FILES: Final = ("*.json", "*.txt", "*.safetensors")
-"""No pickles."""
 
 
 @final
@@ -36,28 +34,26 @@ class WhisperTranscriber:
         import transformers
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-        folder = _find(model)
+        what = f"transcriber 'whisper:{model}'"
+
+        folder = find_pretrained(model, what=what)
 
         try:
             self._processor: Any = WhisperProcessor.from_pretrained(folder)
 
             network: Any = WhisperForConditionalGeneration.from_pretrained(folder, use_safetensors=True)
-        except (OSError, ValueError, KeyError, TypeError) as ex:
-            reason = str(ex).partition("\n")[0]
-
-            raise UserInputError(
-                f"transcriber 'whisper:{model}' cannot be loaded: {reason}",
-                hint="name a folder with config.json, tokenizer and model.safetensors of a Whisper model",
+        except LOAD_ERRORS as ex:
+            raise cannot_load(
+                what, ex, hint="name a folder with config.json, tokenizer and model.safetensors of a Whisper model"
             ) from ex
 
         self._network = network.to(device).eval()
 
         self._device = device
 
-        # The folder's own name, without the blanks that would part it from the version.
-        name = (Path(model).resolve().name if folder == Path(model) else model).replace(" ", "_")
+        self.instrument: Identity | None = identify(model, folder)
 
-        self.name = f"whisper:{name} (transformers {transformers.__version__}, sha256 {_hash(folder)[:12]})"
+        self.name = name_of("whisper", self.instrument, f"transformers {transformers.__version__}")
 
     def check_languages(self, languages: Iterable[str]) -> None:
         """
@@ -110,35 +106,3 @@ class WhisperTranscriber:
         codes = (token.removeprefix("<|").removesuffix("|>") for token in tokens)
 
         return next((code for code in codes if find_iso639_3(code) == language), None)
-
-
-def _find(model: str) -> Path:
-    if Path(model).is_dir():
-        return Path(model)
-
-    from huggingface_hub import snapshot_download
-
-    # A path that does not exist is no name of a repository.
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
-        raise UserInputError(f"transcriber 'whisper:{model}': there is no such folder")
-
-    try:
-        return Path(snapshot_download(model, allow_patterns=list(_FILES)))
-    except Exception as ex:
-        reason = str(ex).strip().partition("\n")[0]
-
-        raise CodecS2STError(
-            f"transcriber 'whisper:{model}' cannot be fetched: {reason}",
-            hint=f"huggingface-cli download {model} --local-dir DIR, and transcriber=whisper:DIR",
-        ) from ex
-
-
-def _hash(folder: Path) -> str:
-    """Returns one hash of all weights."""
-    import hashlib
-
-    from codec_s2st.file_hashes import sha256_of_file
-
-    files = sorted(folder.glob("*.safetensors"))
-
-    return hashlib.sha256("".join(sha256_of_file(file) for file in files).encode()).hexdigest()

@@ -18,7 +18,7 @@ from transformers import (
 from transformers.models.whisper.tokenization_whisper import bytes_to_unicode
 
 from codec_s2st.errors import CodecS2STError, UserInputError
-from codec_s2st.evaluation.whisper import WhisperTranscriber
+from codec_s2st.evaluation.listeners.whisper import WhisperTranscriber
 
 RATE = 16_000
 
