@@ -16,7 +16,7 @@ from codec_s2st.generation.options import Quantization
 from codec_s2st.generation.steps import StepLogits, StepReader
 from codec_s2st.models.codec_lm.decoding.cache import KeyValueCache
 from codec_s2st.models.codec_lm.decoding.fused import FusedDecoder
-from codec_s2st.models.codec_lm.decoding.matrices import DenseMatrix, Int8Matrix, Matrix, MatrixMaker
+from codec_s2st.models.codec_lm.decoding.matrices import DenseMatrix, Int8Matrix, Matrix, MatrixMaker, lay_out
 from codec_s2st.models.codec_lm.depth import DepthTransformer
 from codec_s2st.models.codec_lm.model import CodecLM
 
@@ -95,7 +95,7 @@ class Heads:
 
         if codebooks and depth is None:
             # One product for all streams, at the price of a copy.
-            self.matrices = [make(torch.cat([*stream0, *codebooks]), None)]
+            self.matrices = [make(lay_out([*stream0, *codebooks]), None)]
         else:
             # The rows of text are too many to be copied.
             self.matrices = [make(rows, None) for rows in stream0]

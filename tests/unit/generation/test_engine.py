@@ -205,7 +205,8 @@ class TestWeights:
                 if isinstance(module, LoRA):
                     module.weight_b.normal_(generator=torch.Generator().manual_seed(1))
 
-        compare_logits(model, EngineSteps(DecodingEngine(model)), WholeSequences(model))
+        # The merged weight is rounded.
+        compare_logits(model, EngineSteps(DecodingEngine(model)), WholeSequences(model), tolerance=1e-4)
 
         with pytest.raises(AssertionError):
             compare_logits(model, EngineSteps(DecodingEngine(model)), WholeSequences(before))

@@ -23,7 +23,7 @@ from torch.nn import Parameter, functional
 from torch.nn.functional import scaled_dot_product_attention
 
 from codec_s2st.models.codec_lm.decoding.cache import KeyValueCache
-from codec_s2st.models.codec_lm.decoding.matrices import Matrix, MatrixMaker, join_rows
+from codec_s2st.models.codec_lm.decoding.matrices import Matrix, MatrixMaker, join_parameters, lay_out
 from codec_s2st.models.codec_lm.decoding.rotation import Rotation
 from codec_s2st.models.codec_lm.lora import LORA, LoRA
 
@@ -238,16 +238,16 @@ def _norm_of(norm: RMSNorm) -> _Norm:
 def _join(projections: Sequence[Projection]) -> tuple[Tensor, Tensor | None]:
     """Returns the weights of several projections of the same input in one, their updates merged, and the biases."""
     if any(hasattr(projection, LORA) for projection in projections):
-        weight = torch.cat([_merged(projection) for projection in projections])
+        weight = lay_out([_merged(projection) for projection in projections])
     else:
-        weight = join_rows([cast(Parameter, projection.weight) for projection in projections])
+        weight = join_parameters([cast(Parameter, projection.weight) for projection in projections])
 
     biases = [cast("Parameter | None", projection.bias) for projection in projections]
 
     # Either all have one, or none.
     given = [bias for bias in biases if bias is not None]
 
-    return weight, join_rows(given) if given else None
+    return weight, join_parameters(given) if given else None
 
 
 def _merged(projection: Projection) -> Tensor:

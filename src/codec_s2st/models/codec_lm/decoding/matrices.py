@@ -118,43 +118,66 @@ def check_int8(device: torch.device) -> None:
         torch.backends.quantized.engine = "fbgemm"
 
 
-def join_rows(parameters: Sequence[Parameter]) -> Tensor:
-    """Returns the rows of several parameters in one tensor, of which they are views from then on.
+def lay_out(rows: Sequence[Tensor]) -> Tensor:
+    """Returns several weights in one, laid out as products are fastest.
 
-    So a fused product costs no second memory, and sees what is later written to the parameters.
+    On CPUs, a column is the smaller stride: a row times such a matrix took a quarter to two thirds of the time.
+
+    :param rows: *Shape:* [O_i, I] each, or biases, [O_i].
+
+    :returns: *Shape:* [sum of O_i, I]; a new tensor.
+    """
+    if rows[0].dim() == 1 or rows[0].device.type != "cpu":
+        return torch.cat(list(rows))
+
+    # Copied into place: `cat` would copy the rows once more where there is but one of them.
+    output = torch.empty((rows[0].size(1), sum(len(part) for part in rows)), dtype=rows[0].dtype, device="cpu").t()
+
+    for part, place in zip(rows, output.split([len(part) for part in rows]), strict=True):
+        place.copy_(part)
+
+    return output
+
+
+def join_parameters(parameters: Sequence[Parameter]) -> Tensor:
+    """Returns several parameters in one tensor, laid out for products, of which they are views from then on.
+
+    So a fused product costs no second memory.
 
     :param parameters: *Shape:* [O_i, ..] each.
 
     :returns: *Shape:* [sum of O_i, ..].
     """
-    first = parameters[0]
+    # Training may come after inference.
+    with torch.inference_mode(False), torch.no_grad():
+        joined = _joined_before(parameters)
 
-    num_rows = sum(parameter.size(0) for parameter in parameters)
+        if joined is None:
+            joined = lay_out([parameter.detach() for parameter in parameters])
 
-    if not _follow_each_other(parameters):
-        # Training may come after inference.
-        with torch.inference_mode(False), torch.no_grad():
-            joined = torch.cat([parameter.detach() for parameter in parameters])
-
-            for parameter, rows in zip(parameters, joined.split([p.size(0) for p in parameters]), strict=True):
+            for parameter, rows in zip(parameters, joined.split([len(it) for it in parameters]), strict=True):
                 parameter.data = rows
 
-    # Not detached: a parameter that was made for inference counts no versions.
-    return first.data.as_strided((num_rows, *first.shape[1:]), first.stride())
+    return joined
 
 
-def _follow_each_other(parameters: Sequence[Parameter]) -> bool:
-    storage = parameters[0].untyped_storage().data_ptr()
+def _joined_before(parameters: Sequence[Parameter]) -> Tensor | None:
+    """Returns the tensor that the parameters are views of, one after the other, if they are."""
+    first = parameters[0]
 
-    end = parameters[0].data_ptr()
+    num_rows = sum(len(parameter) for parameter in parameters)
+
+    wanted = (1, num_rows) if first.dim() == 2 and first.device.type == "cpu" else None
+
+    end = first.storage_offset()
 
     for parameter in parameters:
-        if parameter.untyped_storage().data_ptr() != storage or parameter.data_ptr() != end:
-            return False
+        if parameter.untyped_storage().data_ptr() != first.untyped_storage().data_ptr():
+            return None
 
-        if not parameter.is_contiguous():
-            return False
+        if parameter.storage_offset() != end or (wanted or first.stride()) != parameter.stride():
+            return None
 
-        end += parameter.numel() * parameter.element_size()
+        end += len(parameter) * parameter.stride(0)
 
-    return True
+    return first.detach().as_strided((num_rows, *first.shape[1:]), first.stride())
