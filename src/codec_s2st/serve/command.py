@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -103,8 +104,10 @@ def main(argv: Sequence[str]) -> int:
             worker.join(_END_SECONDS)
 
         if worker.is_alive():
-            # A model cannot be asked to stop in the middle, and ending Python below it would be a crash. There is
-            # nothing to be cleaned up: recordings and results are in memory.
+            # A model cannot be asked to stop in the middle, and ending Python below it may be a crash. Recordings and
+            # results are in memory, but torch removes a folder of its own when Python ends.
+            atexit._run_exitfuncs()
+
             sys.stdout.flush()
 
             os._exit(0)
