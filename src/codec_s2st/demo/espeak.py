@@ -64,7 +64,10 @@ HELD_OUT_VOICES: Final = _voices("spa", "es+m8", "es-419+f3")
 """The Spanish voices of the split ``test-unseen-voice`` alone."""
 
 TARGET_VOICES: Final = _voices("eng", "en-us+f2", "en-us+m3")
-"""The English voices; the first is the corpus's target."""
+"""The English voices; the first is the target of the worlds ``small`` and ``demo``."""
+
+LARGE_TARGET_VOICES: Final = _voices("eng", "en-us+klatt3", "en-us+klatt", "en-us+klatt4", "en-us+m1", "en-us+f1")
+"""The targets of the world ``large``: those that the listener understands best; see docs/demo-world.md."""
 
 
 def synthesise(

@@ -11,7 +11,7 @@ from random import Random
 from typing import Final
 
 from codec_s2st.data.alignment import TimedSpan
-from codec_s2st.demo.espeak import HELD_OUT_VOICES, SOURCE_VOICES, TARGET_VOICES, synthesise_words
+from codec_s2st.demo.espeak import HELD_OUT_VOICES, LARGE_TARGET_VOICES, SOURCE_VOICES, TARGET_VOICES, synthesise_words
 from codec_s2st.demo.grammar import DEMO, Pair, sample_pairs
 from codec_s2st.demo.signal import Wave
 
@@ -20,9 +20,9 @@ _SOURCE_SPEEDS: Final = (165, 230)
 _SOURCE_PITCHES: Final = (30, 70)
 _SOURCE_RANGES: Final = (30, 70)
 
-_TARGET_SPEED: Final = 180
+TARGET_SPEED: Final = 180
 
-_TARGET_VOICES: Final = {"small": TARGET_VOICES[:1], "demo": TARGET_VOICES[:1], "large": TARGET_VOICES[:1]}
+_TARGET_VOICES: Final = {"small": TARGET_VOICES[:1], "demo": TARGET_VOICES[:1], "large": LARGE_TARGET_VOICES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def speak(pair: Pair, split: str, seed: int, *, world: str = DEMO) -> DemoUttera
 
     target_voice = target_voices[int(rng.random() * len(target_voices))]
 
-    target, target_words = synthesise_words(pair.spoken(pair.eng), target_voice, speed_wpm=_TARGET_SPEED)
+    target, target_words = synthesise_words(pair.spoken(pair.eng), target_voice, speed_wpm=TARGET_SPEED)
 
     return DemoUtterance(
         pair=pair,

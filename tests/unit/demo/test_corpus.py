@@ -11,8 +11,9 @@ pytest.importorskip("espeakng_loader")
 from codec_s2st.cli import main as cli_main
 from codec_s2st.data.manifest import iter_rows, read_manifest
 from codec_s2st.demo.corpus import iter_demo_utterances, write_corpus
-from codec_s2st.demo.espeak import HELD_OUT_VOICES, SOURCE_VOICES
+from codec_s2st.demo.espeak import HELD_OUT_VOICES, LARGE_TARGET_VOICES, SOURCE_VOICES, TARGET_VOICES
 from codec_s2st.demo.grammar import sample_pairs, sample_second_text
+from codec_s2st.demo.utterances import speak
 from codec_s2st.errors import UserInputError
 
 
@@ -82,6 +83,19 @@ def test_unseen_voices_are_unseen() -> None:
 
     assert seen == {voice.name for voice in SOURCE_VOICES}
     assert unseen == {voice.name for voice in HELD_OUT_VOICES}
+
+
+def test_target_voices_are_those_of_the_world_and_leave_the_source_as_it_is() -> None:
+    for world, voices in (("small", TARGET_VOICES[:1]), ("demo", TARGET_VOICES[:1]), ("large", LARGE_TARGET_VOICES)):
+        spoken = {u.target_speaker for u in iter_demo_utterances("test", 40, seed=1, world=world)}
+
+        assert spoken == {voice.name for voice in voices}
+
+    pair = sample_pairs("test", 1, seed=1)[0]
+
+    one, many = speak(pair, "test", 1), speak(pair, "test", 1, world="large")
+
+    assert one.source_speaker == many.source_speaker and np.array_equal(one.source, many.source)
 
 
 def test_iterator_can_be_left_early_and_does_not_depend_on_jobs() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from codec_s2st.demo.espeak import (
     HELD_OUT_VOICES,
+    LARGE_TARGET_VOICES,
     SAMPLE_RATE,
     SOURCE_VOICES,
     TARGET_VOICES,
@@ -21,7 +22,7 @@ from codec_s2st.errors import UserInputError
 
 pytest.importorskip("espeakng_loader")
 
-_ALL_VOICES = SOURCE_VOICES + HELD_OUT_VOICES + TARGET_VOICES
+_ALL_VOICES = SOURCE_VOICES + HELD_OUT_VOICES + TARGET_VOICES + LARGE_TARGET_VOICES
 
 
 def test_there_are_enough_voices_and_held_out_ones_are_apart() -> None:
