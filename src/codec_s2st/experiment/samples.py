@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codec_s2st.evaluation.metrics import find_metric
-from codec_s2st.evaluation.normalise import NORMALISERS
+from codec_s2st.evaluation.normalise import find_normaliser
 from codec_s2st.evaluation.report import MODEL
 from codec_s2st.evaluation.resampling import Interval, ItemCounts, PairedTests, bootstrap_interval, paired_tests
 from codec_s2st.recipes.evaluate.comparison import Scored, ScoreKey
@@ -46,7 +46,7 @@ def is_higher_better(metric: str) -> bool:
 
 def sample_of_report(scored: Scored, key: ScoreKey) -> Sample:
     """Returns what a score of texts in a report is made of."""
-    normalise = NORMALISERS[scored.scores()[key]["normaliser"]]
+    normalise = find_normaliser(scored.scores()[key]["normaliser"])
 
     ids, references, hypotheses = [], [], []
 
