@@ -14,6 +14,8 @@ from fairseq2.recipe.base import Recipe
 from ruamel.yaml import YAML
 
 from codec_s2st.explain import explain
+from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
+from codec_s2st.plan.command import arch_of_preset
 from codec_s2st.recipes.common.entry import run_recipe
 from codec_s2st.share import recipes_dir
 
@@ -97,3 +99,10 @@ def test_preset_has_no_cluster_keys(file: Path) -> None:
     leaves = {key.rpartition(".")[2] for key in all_keys(content)}
 
     assert leaves & CLUSTER_KEYS == set()
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "init" in keys_to_set(file)], ids=preset_id)
+def test_preset_whose_model_is_to_be_set_says_its_architecture(file: Path) -> None:
+    recipe, _, preset = preset_id(file).partition("/")
+
+    assert arch_of_preset(recipe, preset) in get_codec_lm_hub().get_archs()

@@ -65,6 +65,9 @@ class MemoryParts:
     logits: float
     """The largest chunk of them, in all types in which it is needed."""
 
+    layer_gradients: float
+    """Of what one layer keeps, while its backward is computed; by then, the logits are gone."""
+
     head_gradients: float
     """Of the tables of the heads, which are there with the loss; else a part of ``gradients``."""
 
@@ -75,7 +78,9 @@ class MemoryParts:
         """The larger of the begin of the backward, where all activations are kept, and of its end."""
         first = self.head_gradients + (self.gradients if self.accumulates else 0.0)
 
-        return self.weights + self.optimizer + max(self.activations + self.logits + first, self.gradients)
+        first += self.activations + max(self.logits, self.layer_gradients)
+
+        return self.weights + self.optimizer + max(first, self.gradients)
 
 
 def memory_of(
@@ -141,6 +146,7 @@ def memory_of(
         optimizer=2 * _FP32 * num_trained / shards,
         activations=shape.num_steps * a_step,
         logits=_logits(model, shape, compute_bytes, "cpu" if on_cpu else "cuda"),
+        layer_gradients=shape.num_steps * kept,
         # Added up in float32, then in the type of the tables.
         head_gradients=heads * (_FP32 if compute_bytes == _FP32 else _FP32 + _BF16),
         accumulates=settings.accumulates,

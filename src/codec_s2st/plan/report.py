@@ -88,6 +88,7 @@ def _memory(plan: Plan) -> list[str]:
         "optimizer": memory.optimizer,
         "activations": memory.activations,
         "logits": memory.logits,
+        "a layer's backward": memory.layer_gradients,
     }
 
     verdict = "it fits" if plan.fits else "it does NOT fit"

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from codec_s2st.cli import main
+from codec_s2st.share import preset_path
 
 CHOSEN = ["cpt/qwen2_5_0_5b", "--gpu", "h100"]
 
@@ -36,9 +38,7 @@ def test_counts_are_those_of_the_model(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_time_follows_from_operations(capsys: pytest.CaptureFixture[str]) -> None:
-    found = plan(
-        capsys, *CHOSEN, "--arch", "qwen2_5_0_5b", "--gpus", "8", "--utilisation", "0.4", "0.5", "--price", "2"
-    )
+    found = plan(capsys, *CHOSEN, "--gpus", "8", "--utilisation", "0.4", "0.5", "--price", "2")
 
     executed = sum(part["executed"] for part in found["flops"].values())
 
@@ -51,7 +51,7 @@ def test_time_follows_from_operations(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_what_does_not_fit_comes_with_what_to_change(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["cpt/qwen3_1_7b", "--arch", "qwen3_1_7b", "--gpus", "8", "--gpu", "l40s"]
+    arguments = ["cpt/qwen3_1_7b", "--gpus", "8", "--gpu", "l40s"]
 
     found = plan(capsys, *arguments, "--config", "trainer.activation_checkpointing.mode=off")
 
@@ -76,7 +76,7 @@ def test_preset_of_the_demo_is_planned_by_its_card_and_codec(capsys: pytest.Capt
 
 
 def test_text_says_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", *CHOSEN, "--arch", "qwen2_5_0_5b", "--gpus", "2", "--price", "1"]) == 0
+    assert main(["plan", *CHOSEN, "--gpus", "2", "--price", "1"]) == 0
 
     text = capsys.readouterr().out
 
@@ -84,12 +84,23 @@ def test_text_says_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
         assert word in text
 
 
+def test_model_that_nobody_names_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = preset_path("cpt", "qwen2_5_0_5b").read_text()
+
+    preset = tmp_path / "mine.yaml"
+
+    preset.write_text(text.replace("# Arch: ", "# "))
+
+    assert main(["plan", str(preset), "--recipe", "cpt", "--gpu", "h100"]) == 2
+
+    assert "--arch" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (["cpt/paper/joint"], "--gpu"),
         (["cpt/paper/joint", "--gpu", "h1000"], "h1000"),
-        ([*CHOSEN], "does not say which model"),
         ([*CHOSEN, "--arch", "qwen9"], "qwen9"),
         ([*CHOSEN, "--gpus", "0"], "--gpus"),
         ([*CHOSEN, "--frames", "0"], "--frames"),

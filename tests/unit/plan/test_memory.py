@@ -93,10 +93,12 @@ def test_peak_is_the_larger_of_both_ends_of_the_backward() -> None:
         optimizer=2.0,
         activations=4.0,
         logits=1.0,
+        layer_gradients=0.5,
         head_gradients=2.0,
         accumulates=False,
     )
 
     assert parts.peak == 3 + 10
     assert replace(parts, activations=20.0).peak == 3 + 20 + 1 + 2
+    assert replace(parts, activations=20.0, layer_gradients=3.0).peak == 3 + 20 + 3 + 2
     assert replace(parts, accumulates=True).peak == 3 + 4 + 1 + 2 + 10
