@@ -12,7 +12,7 @@ from codec_s2st.cli import main
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "scaling.md"
 
-BLOCKS = re.findall(r"^```\n\$ codec-s2st (plan .*)\n(.*?)\n```$", DOCUMENT.read_text(), flags=re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```\n\$ codec-s2st (plan [^\n]*)\n(.*?)\n```$", DOCUMENT.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def test_there_are_8_and_64_gpus() -> None:
