@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import re
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 from fairseq2.metrics.recorders import NOOP_METRIC_RECORDER, MetricDescriptorRegistry, TensorBoardRecorder
 from fairseq2.metrics.recorders.composite import CompositeMetricRecorder
 from fairseq2.recipe.internal.metric_recorders import _MaybeTensorBoardRecorderFactory
-from fairseq2.recipe.internal.model import _ModelHolder
 from fairseq2.trainer import Trainer
 from fairseq2.utils.stopwatch import Stopwatch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -92,7 +90,3 @@ def test_recorder_of_other_ranks_is_none_of_tensorboard() -> None:
 
 def test_factory_of_tensorboard_has_the_method() -> None:
     assert list(inspect.signature(_MaybeTensorBoardRecorderFactory.maybe_create).parameters) == ["self"]
-
-
-def test_holder_of_the_model_has_its_configuration() -> None:
-    assert "config" in {part.name for part in dataclasses.fields(_ModelHolder)}

@@ -10,7 +10,6 @@ from fairseq2.checkpoint import CheckpointManager
 from fairseq2.metrics.recorders import MetricRecorder, TensorBoardRecorder
 from fairseq2.metrics.recorders.composite import CompositeMetricRecorder
 from fairseq2.recipe.internal.metric_recorders import _MaybeTensorBoardRecorderFactory
-from fairseq2.recipe.internal.model import _ModelHolder
 from fairseq2.recipe.internal.output_dir import _OutputDirectoryCreator
 from fairseq2.runtime.dependency import DependencyContainer, DependencyProvider, DependencyResolver
 from fairseq2.world_info import WorldInfo
@@ -101,11 +100,6 @@ def drop_repeated_events(container: DependencyContainer) -> None:
         return factory
 
     registration.provider = create
-
-
-def model_config(resolver: DependencyResolver) -> object:
-    """Returns the configuration that the trained model was built from."""
-    return resolver.resolve(_ModelHolder).config
 
 
 def find_tensorboard(recorder: MetricRecorder) -> TensorBoardRecorder | None:

@@ -27,10 +27,9 @@ from codec_s2st.data.batch import SpeechTextBatch
 from codec_s2st.data.prefetch import PrefetchReader
 from codec_s2st.data.reader import MixtureReader
 from codec_s2st.data.templates import TEMPLATES
-from codec_s2st.models.codec_lm.config import CodecLMConfig
 from codec_s2st.models.codec_lm.model import CodecLM
 from codec_s2st.recipes.common.config import SpeechTextTrainConfig
-from codec_s2st.recipes.common.host import drop_repeated_events, find_tensorboard, model_config, open_writer
+from codec_s2st.recipes.common.host import drop_repeated_events, find_tensorboard, open_writer
 from codec_s2st.recipes.common.monitoring import samples
 from codec_s2st.recipes.common.monitoring.board import RunBoard
 from codec_s2st.recipes.common.monitoring.monitor import (
@@ -42,7 +41,7 @@ from codec_s2st.recipes.common.monitoring.monitor import (
 )
 from codec_s2st.recipes.common.monitoring.predictions import PredictionMetrics, PredictionProbe
 from codec_s2st.recipes.common.monitoring.schedule import NoBatch, NoBatches, check_schedule, is_due
-from codec_s2st.recipes.common.monitoring.throughput import WorkMeter, cost_of
+from codec_s2st.recipes.common.monitoring.throughput import WorkMeter
 from codec_s2st.recipes.common.monitoring.weights import GROUPS, WeightProbe
 from codec_s2st.recipes.common.training_data import TrainingData
 from codec_s2st.recipes.common.unit import MAX_NAMED_STREAMS, CodecLMEvalUnit
@@ -133,25 +132,14 @@ def monitor_training(
 
     names = list(dict.fromkeys(entry.name for entry in config.data.mixture))
 
-    architecture = model_config(context.resolver)
-
-    assert isinstance(architecture, CodecLMConfig)
-
     probe = PredictionProbe(codec_lm.heads)
-
-    frozen = all(not parameter.requires_grad for parameter in codec_lm.decoder.parameters()) or config.lora.rank
 
     monitor = TrainMonitor(
         is_due=lambda step: section.enabled and is_published(step, regime),
         probe=probe,
         predictions=PredictionMetrics(vocabulary, names),
         weights=WeightProbe(model, context.get_optimizer(), gangs),
-        work=WorkMeter(
-            cost_of(architecture, vocabulary, frozen_backbone=bool(frozen)),
-            vocabulary,
-            num_devices=gangs.root.size,
-            peak_tflops=section.peak_tflops,
-        ),
+        work=WorkMeter(codec_lm, num_readers=gangs.dp.size, num_parts=gangs.tp.size, peak_tflops=section.peak_tflops),
         epochs=lambda: list(zip(_names_of_parts(config), reader.epochs, strict=True)),
     )
 
