@@ -25,6 +25,8 @@ def find_peaks(gang: Gang) -> tuple[int, int | None]:
         [process, torch.cuda.max_memory_allocated(gang.device) if is_cuda else 0], dtype=torch.int64, device=gang.device
     )
 
-    gang.all_reduce(peaks, ReduceOperation.MAX)
+    # fairseq2's gang of one knows sums and products alone.
+    if gang.size > 1:
+        gang.all_reduce(peaks, ReduceOperation.MAX)
 
     return int(peaks[0]), int(peaks[1]) if is_cuda else None
