@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from codec_s2st.codecs.chunks import EncoderContext
+from codec_s2st.codecs.streaming import DecoderContext
 from codec_s2st.errors import UserInputError
 from codec_s2st.tokens.fingerprint import CodecFingerprint
 from codec_s2st.tokens.streams import StreamSpec
@@ -177,6 +178,14 @@ class Codec(Module, ABC):
         """What a chunk of audio needs round it for :func:`~codec_s2st.codecs.chunks.encode_in_chunks`.
 
         ``None`` for a codec whose codes depend on the whole wave; it can encode whole waves only.
+        """
+        return None
+
+    @property
+    def decoder_context(self) -> DecoderContext | None:
+        """What a chunk of codes needs round it for :class:`~codec_s2st.codecs.streaming.StreamDecoder`.
+
+        ``None`` for a codec whose samples may depend on all codes; it can decode whole utterances only.
         """
         return None
 

@@ -11,6 +11,7 @@ from typing_extensions import override
 from codec_s2st.codecs.chunks import EncoderContext, RecurrentState, recurrent_context, run_recurrent_chunk
 from codec_s2st.codecs.codec import Codec
 from codec_s2st.codecs.encodec.config import EncodecConfig
+from codec_s2st.codecs.streaming import DecoderContext
 
 _GROUP_SIZE: Final = 8
 """More gain little: with four, the LSTM is already bound by arithmetic."""
@@ -113,6 +114,12 @@ class EncodecCodec(Codec):
         codes: Tensor = self.quantizer.vq.encode(latents, n_q=num_streams)
 
         return codes.transpose(0, 1)
+
+    @property
+    @override
+    def decoder_context(self) -> DecoderContext | None:
+        # The LSTM remembers all that was. The first convolution mirrors as many frames as its kernel reaches back.
+        return DecoderContext(None, 0, first=self.config.kernel_size) if self.config.causal else None
 
     @override
     def _do_decode(self, codes: Tensor) -> Tensor:

@@ -81,3 +81,11 @@ class MelCodecConfig:
     def encoder_context(self) -> int:
         """How many codec frames the encoder sees to either side of a frame."""
         return self.num_encoder_blocks * (self.kernel_size // 2) + -(-self.stft_size // (2 * self.hop_length))
+
+    @property
+    def decoder_context(self) -> int:
+        """How many codec frames the decoder sees to either side of a frame."""
+        # Windows of the inverse transform overlap.
+        num_spectra = self.num_head_blocks * (self.kernel_size // 2) + self.stft_size // self.stft_hop
+
+        return self.num_decoder_blocks * (self.kernel_size // 2) - (-num_spectra // self.spectra_per_frame)

@@ -17,6 +17,7 @@ from codec_s2st.codecs.codec import Codec
 from codec_s2st.codecs.melcodec.config import MelCodecConfig
 from codec_s2st.codecs.melcodec.network import MelDecoder, MelEncoder
 from codec_s2st.codecs.melcodec.quantizer import ResidualQuantizer
+from codec_s2st.codecs.streaming import DecoderContext
 from codec_s2st.tokens.streams import StreamSpec
 
 
@@ -97,6 +98,11 @@ class MelCodec(Codec):
     @override
     def encoder_context(self) -> EncoderContext:
         return EncoderContext(self.config.encoder_context, self.config.encoder_context)
+
+    @property
+    @override
+    def decoder_context(self) -> DecoderContext:
+        return DecoderContext(self.config.decoder_context, self.config.decoder_context)
 
     @override
     def _do_decode(self, codes: Tensor) -> Tensor:
