@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, final
 
@@ -56,21 +57,25 @@ def _acoustic_model() -> Identity:
     return Identity("en-us", hash_weights(list(Path(get_model_path("en-us/en-us")).iterdir())))
 
 
-def _open_listener() -> Transcriber:
+def _open_listener(world: str, name: str) -> Transcriber:
     from codec_s2st.demo.listener import OpenListener
 
-    return _DemoListener("open", OpenListener().transcribe)
+    return _DemoListener(name, OpenListener(world=world).transcribe)
 
 
-def _constrained_listener() -> Transcriber:
+def _constrained_listener(world: str, name: str) -> Transcriber:
     from codec_s2st.demo.listener import ConstrainedListener
 
-    return _DemoListener("constrained", ConstrainedListener().transcribe)
+    return _DemoListener(name, ConstrainedListener(world=world).transcribe)
 
 
 LISTENERS: Final[dict[str, Callable[[], Transcriber]]] = {
-    "open": _open_listener,
-    "constrained": _constrained_listener,
+    "open": partial(_open_listener, "demo", "open"),
+    "constrained": partial(_constrained_listener, "demo", "constrained"),
+    "open-small": partial(_open_listener, "small", "open-small"),
+    "constrained-small": partial(_constrained_listener, "small", "constrained-small"),
+    "open-large": partial(_open_listener, "large", "open-large"),
+    "constrained-large": partial(_constrained_listener, "large", "constrained-large"),
 }
 """Those that need nothing but their name."""
 
