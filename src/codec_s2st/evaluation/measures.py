@@ -45,6 +45,9 @@ class Gauge:
     signature: str
     """What is needed to measure the same again."""
 
+    of_source: bool = False
+    """Whether speech is compared with the source's, which tasks that start from text have not."""
+
     judge: str | None = None
 
     instrument: Identity | None = None
@@ -59,12 +62,15 @@ def duration_gauges() -> list[Gauge]:
     both = (MODEL, REFERENCE_AUDIO)
 
     return [
-        Gauge(metric="duration-ratio-source", systems=both, signature="seconds by seconds, pauses in both"),
+        Gauge(
+            metric="duration-ratio-source", systems=both, signature="seconds by seconds, pauses in both", of_source=True
+        ),
         Gauge(metric="duration-ratio-reference", systems=(MODEL,), signature="seconds by seconds, pauses in both"),
         Gauge(
             metric=f"slc-{COMPLIANCE}",
             systems=both,
             signature=f"share of items with {1.0 - COMPLIANCE:g} <= duration-ratio-source <= {1.0 + COMPLIANCE:g}",
+            of_source=True,
         ),
     ]
 

@@ -127,8 +127,13 @@ class Speed:
 
     @property
     def real_time_factor(self) -> float | None:
-        """Seconds of one rank's work for a second of speech; below 1 is faster than speech."""
-        return self.work_seconds / self.seconds_in if self.seconds_in else None
+        """Seconds of one rank's work for a second of speech; below 1 is faster than speech.
+
+        It is of the speech that came in, or of what came out where the task starts from text.
+        """
+        seconds = self.seconds_in or self.seconds_out
+
+        return self.work_seconds / seconds if seconds else None
 
     def remarks(self) -> str:
         """Returns the rest of what is known, in words."""

@@ -78,7 +78,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "model_config": asdict(config),
         "checkpoint": "tiny",
         "codec": codec.fingerprint.name,
-        "tasks": ["s2st", "asr", "s2st_chain"],
+        "tasks": ["s2st", "asr", "s2st_chain", "tts", "t2st"],
         "languages": ["spa-eng"],
     }
 
@@ -153,6 +153,30 @@ class TestS2ST:
 
         assert value_of(report, "codec topline", "asr-wer", "constrained") < 0.2
         assert value_of(report, "model", "asr-wer", "constrained") > 0.5
+
+    def test_speech_from_text_is_scored_by_what_it_says(self, corpus: Path, model: Path, tmp_path: Path) -> None:
+        options = ["task=t2st", "max_items=1", "transcriber=constrained"]
+
+        assert recipe_main(EvaluateRecipe(), arguments(corpus, model, tmp_path / "run", *options)) == 0
+
+        report = read_report(tmp_path / "run")
+
+        assert value_of(report, "codec topline", "asr-wer", "constrained") < 0.2
+        assert value_of(report, "model", "asr-wer", "constrained") > 0.5
+
+        # There is no source to be as long as, and speed is that of what comes out.
+        metrics = {record["metric"] for record in report["scores"]}
+
+        assert "duration-ratio-reference" in metrics and "slc-0.2" not in metrics
+
+        speed = report["speed"]
+
+        assert speed["seconds_in"] == 0 and speed["peak_memory"] > 2**20
+
+        if speed["seconds_out"]:
+            assert speed["real_time_factor"] == pytest.approx(speed["work_seconds"] / speed["seconds_out"])
+
+        assert "<figcaption>source</figcaption>" not in tmp_path.joinpath("run", "report.html").read_text()
 
     def test_every_score_says_what_it_is(self, s2st_run: Path, model: Path, corpus: Path) -> None:
         report = read_report(s2st_run)

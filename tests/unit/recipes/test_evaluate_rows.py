@@ -31,6 +31,9 @@ OWN = parse_tasks(
         ("s2st_voice", "s2st"),
         ("s2tt", "s2tt"),
         ("asr", "asr"),
+        ("tts", "tts"),
+        ("t2st", "s2st"),
+        ("mt", "s2tt"),
         ("notes", "asr"),
     ],
 )
@@ -38,7 +41,7 @@ def test_the_outcome_decides_how_a_task_is_scored(task: str, kind: str) -> None:
     assert kind_of(find_template(task, OWN)) == kind and kind in METRICS
 
 
-@pytest.mark.parametrize("task", ["tts", "mt", "speech_lm", "interleaved_lm", "echo"])
+@pytest.mark.parametrize("task", ["text_lm", "speech_lm", "interleaved_lm", "echo"])
 def test_what_cannot_be_scored_is_refused(task: str) -> None:
     with pytest.raises(UserInputError, match=f"unknown task to evaluate '{task}'"):
         kind_of(find_template(task, OWN))
@@ -68,3 +71,33 @@ def test_rows_without_a_reference_are_left_out(tmp_path: Path) -> None:
         assert [row.id for row in selection.rows] == ids
 
         assert selection.reference(selection.rows[0]) == reference
+
+
+def test_rows_of_tasks_from_text_need_the_source_written(tmp_path: Path) -> None:
+    fields = {"split": "test", "source_lang": "spa", "target_lang": "eng"}
+
+    rows = [
+        ManifestRow(
+            id="all", source_audio="a.wav", source_text="uno", target_audio="b.wav", target_text="one", **fields
+        ),
+        ManifestRow(id="heard", source_audio="a.wav", target_text="one", **fields),
+        ManifestRow(id="mute", source_text="?", target_text="one", **fields),
+    ]
+
+    manifest = write_manifest(manifest_frame(rows), tmp_path)
+
+    for task, reference, audio, language in (("tts", "uno", "a.wav", "spa"), ("t2st", "one", "b.wav", "eng")):
+        selection = select_rows(manifest, template=find_template(task), split=None, max_items=None)
+
+        [row] = selection.rows
+
+        assert selection.is_spoken and selection.starts_from_text
+
+        assert (selection.reference(row), selection.reference_audio(row)) == (reference, audio)
+
+        assert selection.language(row) == language
+
+        assert {item.id: item.reason for item in selection.left_out} == {
+            "heard": "source_text is null",
+            "mute": "source_text has no words",
+        }

@@ -44,7 +44,7 @@ class EvaluateConfig(Validatable):
     """A model card, a card file, or a published folder."""
 
     task: str = "s2st"
-    """One that starts from speech: ``s2st`` (which a listener writes down), ``s2tt`` or ``asr`` (text), a chain."""
+    """``s2st``, ``tts`` or ``t2st`` (which a listener writes down), ``s2tt``, ``mt`` or ``asr`` (text), a chain."""
 
     split: str | None = None
     """The split to score; all rows if ``None``."""

@@ -60,7 +60,9 @@ class EvaluatedItem:
 
     @property
     def real_time_factor(self) -> float | None:
-        return self.work_seconds / self.seconds_in if self.seconds_in else None
+        seconds = self.seconds_in or self.seconds_out
+
+        return self.work_seconds / seconds if seconds else None
 
 
 def rank_file(folder: Path, rank: int) -> Path:

@@ -38,6 +38,7 @@ from codec_s2st.recipes.evaluate.page import write_page
 from codec_s2st.recipes.evaluate.rows import Selection, select_rows
 from codec_s2st.recipes.evaluate.scoring import score_items, unmeasured
 from codec_s2st.recipes.evaluate.work import EvaluationWorker
+from codec_s2st.tokens.sequence import Modality
 from codec_s2st.translator import SpeechTranslator
 
 _SECONDS_BETWEEN_LINES: Final = 30.0
@@ -69,24 +70,27 @@ class EvaluateRecipe(Recipe):
 
         # First, since they may not understand what they are to hear.
         listeners = make_listeners(
-            names if selection.kind == "s2st" else [],
-            {row.target_lang for row in selection.rows},
+            names if selection.is_spoken else [],
+            {selection.language(row) for row in selection.rows},
             device=gang.device,
             scored=config.model_card,
         )
 
-        bench = make_bench(config.judges if selection.kind == "s2st" else [], device=gang.device)
+        bench = make_bench(config.judges if selection.is_spoken else [], device=gang.device)
 
         translator = SpeechTranslator.from_card(
             config.model_card, device=gang.device, options=config.generation, seed=config.seed
         )
 
-        translator.check(config.task, None, None)
+        given = Modality.TEXT if selection.starts_from_text else Modality.SPEECH
+
+        translator.check(config.task, None, None, given=given)
 
         translator.check_voice(template, None)
 
         for source, target in {(row.source_lang, row.target_lang) for row in selection.rows}:
-            translator.check(config.task, source, None if selection.kind == "asr" else target)
+            # Where the source's side is to be written down, or spoken, the target's language does not matter.
+            translator.check(config.task, source, None if template.target.side == "source" else target, given=given)
 
         return EvaluateTask(
             config,
@@ -271,10 +275,10 @@ class EvaluateTask(Task):
             return None if audio is None else resolve_audio(self._selection.manifest, audio)
 
         found = {
-            "source": of_manifest(row.source_audio),
+            "source": None if self._selection.starts_from_text else of_manifest(row.source_audio),
             "model": None if item.output is None else self._out / item.output,
             # What is written is not compared with speech.
-            "reference": of_manifest(row.target_audio) if self._selection.kind == "s2st" else None,
+            "reference": of_manifest(self._selection.reference_audio(row)) if self._selection.is_spoken else None,
         }
 
         return {name: path for name, path in found.items() if path is not None}
@@ -287,7 +291,10 @@ class EvaluateTask(Task):
         codec = Identity(fingerprint.name, fingerprint.weights_hash)
 
         # Of tasks that end in text there is no speech to measure.
-        gauges = [*duration_gauges(), *signal_gauges(), *self._bench.gauges] if self._selection.kind == "s2st" else []
+        gauges = [*duration_gauges(), *signal_gauges(), *self._bench.gauges] if self._selection.is_spoken else []
+
+        if self._selection.starts_from_text:
+            gauges = [gauge for gauge in gauges if not gauge.of_source]
 
         subjects = {MODEL: self._model, CODEC_TOPLINE: codec}
 

@@ -14,8 +14,8 @@ from codec_s2st.errors import UserInputError, unknown_name
 from codec_s2st.evaluation.normalise import BASIC
 from codec_s2st.evaluation.report import LeftOut
 
-KINDS: Final = ("s2st", "s2tt", "asr")
-"""How the outcome of a task is scored: speech that a listener writes down, a written translation, a transcript."""
+KINDS: Final = ("s2st", "s2tt", "asr", "tts")
+"""How the outcome of a task is scored: a spoken and a written translation, a transcript, and a text that is spoken."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,19 @@ class Selection:
         """One of :data:`KINDS`."""
         return kind_of(self.template)
 
+    @property
+    def is_spoken(self) -> bool:
+        """Whether the outcome is speech, which a listener writes down."""
+        return self.kind in ("s2st", "tts")
+
+    @property
+    def starts_from_text(self) -> bool:
+        return self.template.starts_from_text
+
+    def reference_audio(self, row: ManifestRow) -> str | None:
+        """Returns the recording of the reference, if there is one."""
+        return row.source_audio if self.template.target.side == "source" else row.target_audio
+
     def reference(self, row: ManifestRow) -> str:
         text = row.source_text if self.template.target.side == "source" else row.target_text
 
@@ -53,16 +66,20 @@ class Selection:
 def kind_of(template: TaskTemplate) -> str:
     """Returns how the outcome of a task is scored.
 
-    :raises UserInputError: it does not start from speech, or it ends in speech that no reference says how to score.
+    :raises UserInputError: it starts from neither speech nor text, or ends in speech that nothing says how to score.
     """
     is_text, side = template.ends_in_text, template.target.side
 
-    if not template.starts_from_speech or not (is_text or side == "target"):
-        known = [name for name, other in TEMPLATES.items() if other.starts_from_speech]
+    # Speech that says again what was said is not compared with what was said.
+    if not (template.starts_from_text or (template.starts_from_speech and (is_text or side == "target"))):
+        known = [name for name, other in TEMPLATES.items() if other.starts_from_speech or other.starts_from_text]
 
         raise unknown_name("task to evaluate", template.name, known)
 
-    return "s2st" if not is_text else "s2tt" if side == "target" else "asr"
+    if is_text:
+        return "s2tt" if side == "target" else "asr"
+
+    return "s2st" if side == "target" else "tts"
 
 
 def select_rows(manifest: Path, *, template: TaskTemplate, split: str | None, max_items: int | None) -> Selection:
@@ -109,10 +126,13 @@ def _flaws(row: ManifestRow, template: TaskTemplate) -> Iterator[str]:
     """Yields why ``row`` cannot be scored; the first word is the column."""
     column = f"{template.target.side}_text"
 
-    for name in ("source_audio", column):
+    given = "source_text" if template.starts_from_text else "source_audio"
+
+    for name in dict.fromkeys((given, column)):
         if getattr(row, name) is None:
             yield f"{name} is null"
 
-    # Nothing can be compared with it.
-    if not BASIC(getattr(row, column) or ""):
-        yield f"{column} has no words"
+    # Nothing can be compared with it, or made of it.
+    for name in dict.fromkeys((column, given)):
+        if name.endswith("_text") and not BASIC(getattr(row, name) or ""):
+            yield f"{name} has no words"

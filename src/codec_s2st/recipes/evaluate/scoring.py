@@ -13,7 +13,12 @@ from codec_s2st.evaluation.normalise import BASIC, Normaliser
 from codec_s2st.evaluation.report import CHANCE, CODEC_TOPLINE, MODEL, REFERENCE_AUDIO, Identity, ScoreRecord
 from codec_s2st.recipes.evaluate.items import EvaluatedItem
 
-METRICS: Final = {"s2st": ("bleu", "chrf", "chrf++", "wer"), "s2tt": ("bleu", "chrf", "chrf++"), "asr": ("wer", "cer")}
+METRICS: Final = {
+    "s2st": ("bleu", "chrf", "chrf++", "wer"),
+    "s2tt": ("bleu", "chrf", "chrf++"),
+    "asr": ("wer", "cer"),
+    "tts": ("wer", "cer"),
+}
 """The metrics of each kind of task; where words are not parted by blanks, CER stands for WER."""
 
 _JUDGES: Final = {

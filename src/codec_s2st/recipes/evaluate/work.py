@@ -28,13 +28,18 @@ from codec_s2st.evaluation.transcriber import Transcriber
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, Hypothesis
 from codec_s2st.recipes.evaluate.judging import SOURCE, JudgedFolder
 from codec_s2st.recipes.evaluate.rows import Selection
-from codec_s2st.translator import SpeechInput, SpeechTranslator, Translation
+from codec_s2st.translator import SpeechInput, SpeechTranslator, TextInput, Translation
 
 
 @dataclass(frozen=True)
-class _Spoken:
+class _Given:
     row: ManifestRow
-    speech: SpeechInput
+
+    value: SpeechInput | TextInput
+
+    @property
+    def speech(self) -> SpeechInput | None:
+        return self.value if isinstance(self.value, SpeechInput) else None
 
 
 @dataclass
@@ -94,45 +99,60 @@ class EvaluationWorker:
     def _run_batch(
         self, rows: Sequence[ManifestRow], source: str | None, target: str | None
     ) -> Iterator[EvaluatedItem]:
-        batch: list[_Spoken] = []
+        batch: list[_Given] = []
 
         for row in rows:
             try:
-                speech = self._read(row.source_audio)
-
-                self._translator.check_speech(speech)
+                batch.append(_Given(row, self._read_given(row)))
             except UserInputError as ex:
-                yield self._item(row, translated=False, problems=(f"source_audio: {ex.message}",))
-            else:
-                batch.append(_Spoken(row, speech))
+                name = "source_text" if self._selection.starts_from_text else "source_audio"
+
+                yield self._item(row, translated=False, problems=(f"{name}: {ex.message}",))
 
         begin = time.perf_counter()
 
         outputs = self._translator.translate_all(
-            [spoken.speech for spoken in batch],
+            [given.value for given in batch],  # type: ignore[arg-type]
             task=self._selection.template.name,
             source_lang=source,
-            # The target's language of a recording that is only to be written down does not matter.
-            target_lang=None if self._selection.kind == "asr" else target,
+            # The target's language of what is only to be written down, or spoken, does not matter.
+            target_lang=None if self._selection.template.target.side == "source" else target,
         )
 
         self._synchronise()
 
         work_seconds = (time.perf_counter() - begin) / max(len(batch), 1)
 
-        for spoken, output in zip(batch, outputs, strict=True):
-            yield self._finish(spoken, output, work_seconds)
+        for given, output in zip(batch, outputs, strict=True):
+            yield self._finish(given, output, work_seconds)
 
-    def _finish(self, spoken: _Spoken, output: Translation, work_seconds: float) -> EvaluatedItem:
-        row, speech = spoken.row, spoken.speech
+    def _read_given(self, row: ManifestRow) -> SpeechInput | TextInput:
+        if self._selection.starts_from_text:
+            text = TextInput(row.source_text or "")
+
+            self._translator.check_text(text)
+
+            return text
+
+        speech = self._read(row.source_audio)
+
+        self._translator.check_speech(speech)
+
+        return speech
+
+    def _finish(self, given: _Given, output: Translation, work_seconds: float) -> EvaluatedItem:
+        row, speech = given.row, given.speech
 
         outcome = _Outcome()
 
-        outcome.look_at("source_audio", speech.wave)
-
         path = None
 
-        seconds_in = speech.wave.size(-1) / speech.sample_rate
+        seconds_in = 0.0
+
+        if speech is not None:
+            outcome.look_at("source_audio", speech.wave)
+
+            seconds_in = speech.wave.size(-1) / speech.sample_rate
 
         if output.text is not None:
             outcome.hypotheses.append(Hypothesis(MODEL, None, output.text))
@@ -142,7 +162,9 @@ class EvaluationWorker:
 
             outcome.look_at("the output", wave)
 
-            self._keep(row, SOURCE, speech.wave, speech.sample_rate)
+            if speech is not None:
+                self._keep(row, SOURCE, speech.wave, speech.sample_rate)
+
             self._keep(row, MODEL, wave, output.sample_rate)
 
             if wave.numel():
@@ -175,20 +197,22 @@ class EvaluationWorker:
         )
 
     def _read_reference(self, outcome: _Outcome, row: ManifestRow) -> SpeechInput | None:
-        if row.target_audio is None:
+        audio = self._selection.reference_audio(row)
+
+        if audio is None:
             return None
 
         try:
-            return self._read(row.target_audio)
+            return self._read(audio)
         except UserInputError as ex:
-            outcome.problems.append(f"target_audio: {ex.message}")
+            outcome.problems.append(f"{self._reference_column}: {ex.message}")
 
             return None
 
     @torch.inference_mode()
     def _measure_reference(self, outcome: _Outcome, speech: SpeechInput, row: ManifestRow, seconds_in: float) -> None:
         """Measures the reference's recording, and what the codec makes of it."""
-        outcome.look_at("target_audio", speech.wave)
+        outcome.look_at(self._reference_column, speech.wave)
 
         codec = self._translator.codec
 
@@ -220,7 +244,7 @@ class EvaluationWorker:
 
         for listener in self._transcribers:
             try:
-                text = listener.transcribe(samples, sample_rate, row.target_lang)
+                text = listener.transcribe(samples, sample_rate, self._selection.language(row))
             except Exception as ex:
                 # One recording that a listener cannot bear is no reason to lose the others.
                 outcome.warnings.append(f"listener {listener.name.partition(' ')[0]} of {system}: {describe(ex)}")
@@ -243,6 +267,10 @@ class EvaluationWorker:
             language=self._selection.language(row),
             **fields,  # type: ignore[arg-type]
         )
+
+    @property
+    def _reference_column(self) -> str:
+        return f"{self._selection.template.target.side}_audio"
 
     def _synchronise(self) -> None:
         """Waits for a GPU, which works on while the clock is read."""
