@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import torch
 from fairseq2.device import Device
 from torch import Tensor
 
-from codec_s2st.codecs.audio import SAMPLE_RATES, resample
-from codec_s2st.codecs.codec import Codec, load_codec
-from codec_s2st.data.slots import Role, Slot, WholeSlot
+from codec_s2st.codecs.audio import resample
+from codec_s2st.codecs.codec import Codec
+from codec_s2st.codecs.streaming import StreamDecoder
+from codec_s2st.data.slots import Role, WholeSlot
 from codec_s2st.data.templates import TaskTemplate, condition_segment, find_template
-from codec_s2st.data.text import TextTokenizer, load_text_tokenizer
+from codec_s2st.data.text import TextTokenizer
 from codec_s2st.errors import UserInputError, unknown_name
 from codec_s2st.generation.generator import SegmentGenerator
-from codec_s2st.generation.options import GeneratedSegment, GenerationOptions, GenerationRequest
-from codec_s2st.model_cards import (
-    card_strings,
-    check_tokenizer,
-    checkpoint_of,
-    codec_of,
-    find_model_card,
-    loadable_path,
-    own_tasks_of,
-    tokenizer_of,
-)
-from codec_s2st.models.codec_lm.hub import get_codec_lm_hub
+from codec_s2st.generation.options import GenerationOptions, GenerationRequest
+from codec_s2st.model_cards import card_strings, own_tasks_of
+from codec_s2st.model_parts import load_parts
 from codec_s2st.models.codec_lm.model import CodecLM
-from codec_s2st.tokens.compatibility import VocabularyFingerprint
 from codec_s2st.tokens.sequence import Modality, Segment, SequenceBuilder
+from codec_s2st.translation import Draft, check_samples, modality_of
+from codec_s2st.translation import SpeechInput as SpeechInput
+from codec_s2st.translation import TextInput as TextInput
+from codec_s2st.translation import Translation as Translation
 
 MAX_LENGTH_RATIO: Final = 2.0
 """Speech may become so many times as long as the prompt's speech, and a second longer."""
@@ -43,72 +37,10 @@ MAX_TEXT_PER_SECOND: Final = 12.0
 SECONDS_PER_TOKEN: Final = 0.4
 """What a token of text is taken for where there is no recording to compare with."""
 
-MAX_CHANNELS: Final = 64
-"""More than that, and more than samples, are samples that were taken for channels."""
-
 _LEVEL: Final = 0.7
 
 _LEVELS: Final = (0.35, 0.9)
 """A recording whose peak is outside these is brought to :data:`_LEVEL`."""
-
-_LARGEST: Final = 1e30
-"""Sums of samples must stay finite."""
-
-
-@dataclass(frozen=True)
-class SpeechInput:
-    """What is to be translated."""
-
-    wave: Tensor
-    """Samples in [-1, 1]. *Shape:* [N], or [C, N] with channels that are mixed down."""
-
-    sample_rate: int
-
-
-@dataclass(frozen=True)
-class TextInput:
-    """What is to be spoken, or translated, by tasks that start from text."""
-
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Translation:
-    """What came out."""
-
-    waveform: Tensor | None
-    """Speech, for tasks that end in speech. *Shape:* [N], float32."""
-
-    sample_rate: int
-
-    codes: Tensor | None
-    """The codes behind ``waveform``. *Shape:* [T, Q]."""
-
-    text: str | None
-    """Text, for tasks that end in text."""
-
-    steps: tuple[str, ...] = ()
-    """The texts on the way, in order, of a task that is a chain."""
-
-    finished: bool
-    """``False`` if the output was cut at its largest length."""
-
-    @property
-    def seconds(self) -> float:
-        return 0.0 if self.waveform is None else self.waveform.numel() / self.sample_rate
-
-
-@dataclass
-class _Draft:
-    """A translation that is being made."""
-
-    num_frames: int
-    """Of the recording, or of what the text is taken for."""
-
-    segments: list[Segment]
-    """What is there so far: condition, given segments, and steps."""
-
-    outputs: list[GeneratedSegment] = field(default_factory=list)
 
 
 class SpeechTranslator:
@@ -156,35 +88,7 @@ class SpeechTranslator:
 
         :raises UserInputError: there is no such card, or model, codec and tokenizer do not belong together.
         """
-        card = find_model_card(name)
-
-        hub = get_codec_lm_hub()
-
-        # Not by the card, since fairseq2 checks no hash and reads pickles too.
-        path = loadable_path(checkpoint_of(card))
-
-        where = f"model '{card.name}'"
-
-        model = hub.load_custom_model(path, hub.get_model_config(card), device=device)
-
-        fingerprint = VocabularyFingerprint.from_json(model.vocabulary_fingerprint, where=where)
-
-        codec = load_codec(codec_of(card), num_streams=model.vocabulary.num_streams, device=device)
-
-        fingerprint.codec.check_reads(
-            codec.fingerprint,
-            where=f"the codec of {where}, as it is on this machine,",
-            hint="ask for the codec's card and weights where the model comes from; publish --with-codec adds them",
-        )
-
-        tokenizer_name = tokenizer_of(card, model.vocabulary_fingerprint)
-
-        if tokenizer_name is None:
-            raise UserInputError(f"{where} is bound to no text tokenizer", hint="train it with one: `tokenizer.name`")
-
-        tokenizer = load_text_tokenizer(tokenizer_name)
-
-        check_tokenizer(tokenizer, fingerprint, where=where)
+        card, model, codec, tokenizer = load_parts(name, device=device)
 
         tasks = card_strings(card, "tasks") or ["s2st"]
 
@@ -248,17 +152,73 @@ class SpeechTranslator:
 
         drafts = [self._start(one, template, source, target, voice_codes) for one in inputs]
 
-        for i, slot in enumerate(template.predicted):
-            modality = _modality(slot)
-
-            requests = [self._make_request(draft, modality, self._seed + i) for draft in drafts]
-
-            for draft, output in zip(drafts, self._generator.generate(requests), strict=True):
-                draft.outputs.append(output)
-
-                draft.segments.append(Segment(modality, output.ids, in_loss=False))
+        for i in range(len(template.predicted)):
+            self._generate(drafts, template, i)
 
         return [self._finish(draft, template) for draft in drafts]
+
+    def _generate(self, drafts: Sequence[Draft], template: TaskTemplate, i: int) -> None:
+        """Generates the i-th of the predicted segments."""
+        modality = modality_of(template.predicted[i])
+
+        requests = [self._make_request(draft, modality, self._seed + i) for draft in drafts]
+
+        for draft, output in zip(drafts, self._generator.generate(requests), strict=True):
+            draft.outputs.append(output)
+
+            draft.segments.append(Segment(modality, output.ids, in_loss=False))
+
+    @torch.inference_mode()
+    def stream(
+        self,
+        speech: SpeechInput,
+        *,
+        source_lang: str | None = None,
+        target_lang: str | None = None,
+        task: str | None = None,
+        voice: SpeechInput | None = None,
+        chunk_seconds: float = 0.5,
+    ) -> Iterator[Tensor]:
+        """Yields the speech of a translation while the rest of it is generated; see :meth:`translate`.
+
+        Together it is what :meth:`translate` returns, but for the rounding of sums. A codec holds back what later
+        codes change: its :attr:`~codec_s2st.codecs.codec.Codec.decoder_context`.
+
+        :param chunk_seconds: How much is generated before it is decoded.
+
+        :returns: Samples in [-1, 1] at the codec's rate. *Shape:* [N] each.
+        :raises UserInputError: as :meth:`translate`; or the task ends in text.
+        """
+        template, source, target = self.check(task, source_lang, target_lang)
+
+        self.check_voice(template, voice)
+
+        if modality_of(template.predicted[-1]) is Modality.TEXT:
+            raise UserInputError(f"task '{template.name}' ends in text, which is not streamed")
+
+        draft = self._start(speech, template, source, target, None if voice is None else self.encode(voice))
+
+        last = len(template.predicted) - 1
+
+        for i in range(last):
+            self._generate([draft], template, i)
+
+        request = self._make_request(draft, Modality.SPEECH, self._seed + last)
+
+        chunk_frames = max(round(chunk_seconds * self.codec.spec.frame_rate), 1)
+
+        decoder = StreamDecoder(self.codec)
+
+        for codes in self._generator.stream(request, chunk_frames=chunk_frames):
+            samples = decoder.push(codes.to(self._device))
+
+            if len(samples):
+                yield samples.clamp(-1.0, 1.0)
+
+        samples = decoder.finish()
+
+        if len(samples):
+            yield samples.clamp(-1.0, 1.0)
 
     def check(
         self, task: str | None, source: str | None, target: str | None, *, given: Modality = Modality.SPEECH
@@ -310,7 +270,7 @@ class SpeechTranslator:
         :raises UserInputError: there are no samples, or some are not finite, or the sample rate is none of
             :data:`SAMPLE_RATES`; or the recording and its translation need more positions than the model has.
         """
-        _check_samples(speech, name)
+        check_samples(speech, name)
 
         seconds = speech.wave.size(-1) / speech.sample_rate
 
@@ -349,11 +309,11 @@ class SpeechTranslator:
             raise UserInputError(f"task '{template.name}' speaks in a voice that is given", hint="--voice RECORDING")
 
         if voice is not None:
-            _check_samples(voice, "the voice")
+            check_samples(voice, "the voice")
 
     def _start(
         self, given: SpeechInput | TextInput, template: TaskTemplate, source: str, target: str, voice: Tensor | None
-    ) -> _Draft:
+    ) -> Draft:
         """
         :param voice: The codes of who is to speak. *Shape:* [T, Q].
         """
@@ -383,9 +343,9 @@ class SpeechTranslator:
 
                 segments.append(Segment(Modality.SPEECH, segment, in_loss=False))
             else:
-                segments.append(Segment(_modality(slot), prompt, in_loss=False))
+                segments.append(Segment(modality_of(slot), prompt, in_loss=False))
 
-        return _Draft(num_frames, segments)
+        return Draft(num_frames, segments)
 
     def check_text(self, given: TextInput) -> Tensor:
         """Returns the ids of a text, runs of blanks taken for one. *Shape:* [N].
@@ -405,7 +365,7 @@ class SpeechTranslator:
 
         return ids
 
-    def _make_request(self, draft: _Draft, modality: Modality, seed: int) -> GenerationRequest:
+    def _make_request(self, draft: Draft, modality: Modality, seed: int) -> GenerationRequest:
         if modality is Modality.SPEECH:
             max_length = math.ceil(MAX_LENGTH_RATIO * draft.num_frames + self.codec.spec.frame_rate)
         else:
@@ -421,7 +381,7 @@ class SpeechTranslator:
 
         :raises UserInputError: there are no samples, or some are not finite, or the sample rate is none.
         """
-        _check_samples(speech, "the recording")
+        check_samples(speech, "the recording")
 
         wave = speech.wave.float()
 
@@ -440,14 +400,16 @@ class SpeechTranslator:
         return codes.T.contiguous()[:, : self.model.vocabulary.num_streams].cpu()
 
     @torch.inference_mode()
-    def _finish(self, draft: _Draft, template: TaskTemplate) -> Translation:
+    def _finish(self, draft: Draft, template: TaskTemplate) -> Translation:
         *steps, output = zip(template.predicted, draft.outputs, strict=True)
 
-        texts = tuple(self.tokenizer.decode(segment.ids) for slot, segment in steps if _modality(slot) is Modality.TEXT)
+        texts = tuple(
+            self.tokenizer.decode(segment.ids) for slot, segment in steps if modality_of(slot) is Modality.TEXT
+        )
 
         text, codes, wave = None, None, None
 
-        if _modality(output[0]) is Modality.TEXT:
+        if modality_of(output[0]) is Modality.TEXT:
             text = self.tokenizer.decode(output[1].ids)
         else:
             codes = output[1].ids
@@ -462,35 +424,3 @@ class SpeechTranslator:
             steps=texts,
             finished=all(segment.finished for segment in draft.outputs),
         )
-
-
-def _modality(slot: Slot) -> Modality:
-    """Returns the modality of a segment that is whole; the others are refused before."""
-    assert isinstance(slot, WholeSlot)
-
-    return slot.modality
-
-
-def _check_samples(speech: SpeechInput, name: str) -> None:
-    wave = speech.wave
-
-    if not isinstance(wave, Tensor):
-        raise UserInputError(f"{name} must be a tensor, but is of type {type(wave).__name__}", hint="torch.from_numpy")
-
-    if wave.dim() not in (1, 2) or wave.numel() == 0:
-        raise UserInputError(f"{name} must be of shape [N] or [C, N] with samples, but is {list(wave.shape)}")
-
-    if wave.dim() == 2 and wave.size(0) > max(MAX_CHANNELS, wave.size(1)):
-        raise UserInputError(
-            f"{name} must be of shape [C, N], but is {list(wave.shape)}: {wave.size(0)} channels",
-            hint="transpose what soundfile returns: wave.T",
-        )
-
-    # Not-a-number is not below it either.
-    if not bool((wave.float().abs() < _LARGEST).all()):
-        raise UserInputError(f"{name} holds samples that are not finite, or above {_LARGEST:g}")
-
-    if speech.sample_rate not in SAMPLE_RATES:
-        known = f"{SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1} Hz"
-
-        raise UserInputError(f"the sample rate of {name} is {speech.sample_rate}, but must be {known}")

@@ -284,3 +284,25 @@ def test_words_in_turn_written_and_spoken_are_not_generated(translator: SpeechTr
 
     with pytest.raises(UserInputError, match="task 'mixed' predicts words in turn written and spoken"):
         translator.translate_all([speech], task="mixed")
+
+
+class TestStream:
+    @pytest.mark.parametrize("task", ["s2st", "s2st_chain"])
+    def test_samples_are_those_of_the_whole(
+        self, translator: SpeechTranslator, speech: SpeechInput, task: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        generator = SegmentGenerator(translator.model, GenerationOptions(), num_text_ids=translator.tokenizer.size)
+
+        monkeypatch.setattr(translator, "_generator", generator)
+
+        whole = translator.translate_all([speech], task=task)[0].waveform
+
+        parts = list(translator.stream(speech, task=task, chunk_seconds=0.2))
+
+        assert whole is not None and len(parts) > 1
+
+        torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-4, atol=1e-5)
+
+    def test_text_is_not_streamed(self, translator: SpeechTranslator, speech: SpeechInput) -> None:
+        with pytest.raises(UserInputError, match="task 's2tt' ends in text, which is not streamed"):
+            next(iter(translator.stream(speech, task="s2tt")))
