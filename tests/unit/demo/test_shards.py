@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from codec_s2st.data.alignment import join_texts
+from codec_s2st.data.shard_format import Side
 from codec_s2st.data.shard_reader import ShardReader
 from codec_s2st.data.shards import ShardSet
 from codec_s2st.demo.espeak import SOURCE_VOICES
@@ -111,7 +112,7 @@ def test_second_text_stands_alone_on_the_targets_side(tmp_path: Path, monkeypatc
 
     assert [row.target.text for row in rows[5:]] == sample_second_text(3, 1)
 
-    assert all(row.source.text is row.source.lang is row.source.codes is None for row in rows[5:])
+    assert all(row.source == Side() for row in rows[5:])
     assert {(row.split, row.target.lang) for row in rows[5:]} == {("train", "eng")}
 
     assert {row.source.speaker for row in rows[:3]} <= {voice.name for voice in SOURCE_VOICES}
