@@ -40,7 +40,8 @@ UTILISATION: Final = {"gpu": (0.20, 0.48), "cpu": (0.50, 0.90)}
 
 GPU: the upper end is what others publish for dense decoders on H100 (41 to 48 % in the logs of OLMo and nanochat, which
 are larger); the lower end is a guess, since width 1,024 makes small products. Neither was measured by us. CPU: the peak
-is measured at the model's own feed-forward product; the band is what ``benchmarks/plan_check.py`` has seen.
+is measured at the model's own feed-forward product; the band is a guess round the 0.8 to which two small models came
+(``benchmarks/plan_check.py``, their heads and attention counted at the same rate).
 """
 
 

@@ -125,7 +125,7 @@ def _speed(plan: Plan, measured_band: bool) -> list[str]:
         lines.append(row("cost", f"{slow.cost:,.0f}", f"{fast.cost:,.0f}"))
 
     if plan.device.is_cpu:
-        where = "the band is what benchmarks/plan_check.py has seen on two cores"
+        where = "a guess round the 80 % to which two small models came"
     else:
         where = "41 to 48 % is published of larger models on H100; the lower end is a guess; nothing was measured by us"
 
