@@ -15,17 +15,22 @@ _PROG: Final = "codec-s2st experiment"
 
 _USAGE: Final = f"""{_PROG} NAME|FILE OUT [--preset P] [--launch P] [--seeds N] [--only ARM/TASK] [--dry-run]
        {_PROG} table OUT
+       {_PROG} reverse MANIFEST OUT
        {_PROG} texts FILE [--world W] [--split S] [--num N] [--seed N]"""
 
 _DESCRIPTION: Final = """Runs an experiment: arms that are trained alike but for one thing, each fine-tuned on every
 task with the same budget, scored on the same sentences. It is a pipeline of `codec-s2st launch`: the same command again
-goes on where it stopped. `table` writes what was found until now, `texts` sentences of the demo world, one a line."""
+goes on where it stopped. `table` writes what was found until now, `reverse` a manifest with source and target exchanged,
+`texts` sentences of the demo world, one a line."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     if argv and argv[0] == "table":
         return main_table(argv[1:])
+
+    if argv and argv[0] == "reverse":
+        return main_reverse(argv[1:])
 
     if argv and argv[0] == "texts":
         return main_texts(argv[1:])
@@ -121,6 +126,22 @@ def main_texts(argv: Sequence[str]) -> int:
         temporary.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
 
     print(args.file)
+
+    return 0
+
+
+def main_reverse(argv: Sequence[str]) -> int:
+    """Writes a manifest of the same recordings, source and target exchanged, and returns 0."""
+    parser = CommandParser(prog=f"{_PROG} reverse", description="Write a manifest with source and target exchanged.")
+
+    parser.add_argument("manifest", metavar="MANIFEST", type=path_argument, help="a manifest, or its folder")
+    parser.add_argument("out", metavar="OUT", type=path_argument, help="the folder of the new one")
+
+    args = parser.parse_args(argv)
+
+    from codec_s2st.experiment.reversing import reverse_manifest
+
+    print(reverse_manifest(args.manifest, args.out))
 
     return 0
 

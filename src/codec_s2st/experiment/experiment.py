@@ -78,6 +78,9 @@ class Corpus:
     options: tuple[str, ...]
     """Of ``codec-s2st demo-corpus``, where there is no manifest."""
 
+    reverse: bool
+    """Whether source and target are exchanged."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:

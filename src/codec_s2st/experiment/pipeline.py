@@ -241,16 +241,29 @@ def _add_task(
 def _corpus(builder: _Builder, experiment: Experiment, task: Task) -> tuple[str, list[str]]:
     corpus = experiment.corpora[task.corpus]
 
-    if corpus.manifest is not None:
-        return str(corpus.manifest), []
-
     folder = f"${{out}}/corpora/{corpus.name}"
 
-    step = builder.add(
-        f"corpus-{corpus.name}", "demo-corpus", folder, *corpus.options, creates=[f"{folder}/manifest.parquet"]
-    )
+    manifest, needs = str(corpus.manifest), []
 
-    return folder, [step]
+    if corpus.manifest is None:
+        step = builder.add(
+            f"corpus-{corpus.name}", "demo-corpus", folder, *corpus.options, creates=[f"{folder}/manifest.parquet"]
+        )
+
+        manifest, needs = folder, [step]
+
+    if corpus.reverse:
+        folder = f"${{out}}/corpora/{corpus.name}-reversed"
+
+        creates = [f"{folder}/manifest.parquet"]
+
+        step = builder.add(
+            f"reverse-{corpus.name}", "experiment", "reverse", manifest, folder, needs=needs, creates=creates
+        )
+
+        manifest, needs = folder, [step]
+
+    return manifest, needs
 
 
 def _add_retention(builder: _Builder, experiment: Experiment, seed: int, models: list[str], needs: list[str]) -> str:

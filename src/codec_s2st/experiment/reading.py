@@ -198,17 +198,20 @@ def _read_task(where: str, name: str, content: object, corpora: Mapping[str, Cor
 
 
 def _read_corpus(where: str, path: str, name: str, content: object) -> Corpus:
-    values = Fields(where, content, ("manifest", "world", "split", "num", "seed"), path=path)
+    values = Fields(where, content, ("manifest", "world", "split", "num", "seed", "reverse"), path=path)
 
-    manifest = values.text("manifest")
+    manifest, reverse = values.text("manifest"), values.value("reverse")
+
+    if reverse not in (None, True, False):
+        raise values.error("reverse", "true or false")
 
     if manifest is not None:
         if any(key in values for key in ("world", "split", "num", "seed")):
             raise values.error("manifest", "without world, split, num and seed, which are of the demo world")
 
-        return Corpus(name=name, manifest=Path(manifest).absolute(), options=())
+        return Corpus(name=name, manifest=Path(manifest).absolute(), options=(), reverse=bool(reverse))
 
-    return Corpus(name=name, manifest=None, options=_demo_options(values))
+    return Corpus(name=name, manifest=None, options=_demo_options(values), reverse=bool(reverse))
 
 
 def _read_retention(where: str, content: object) -> Retention:

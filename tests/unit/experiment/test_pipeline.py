@@ -121,6 +121,17 @@ class TestCompile:
 
         assert steps["cpt-joint-1"]["run"][-1] == steps["retention-1"]["run"][1] == "codec_s2st_demo_text_lm"
 
+    def test_corpus_is_reversed_where_that_is_asked_for(self, tmp_path: Path) -> None:
+        corpora = {"test": {"num": 3, "reverse": True}}
+
+        steps = compile_experiment(read_experiment(write_yaml(tmp_path, seeds=[1], corpora=corpora))).steps
+
+        assert steps["reverse-test"]["needs"] == ["corpus-test"]
+        assert steps["reverse-test"]["run"][2:] == ["${out}/corpora/test", "${out}/corpora/test-reversed"]
+
+        assert "${out}/corpora/test-reversed" in steps["evaluate-asr-joint-1"]["run"]
+        assert steps["evaluate-asr-joint-1"]["needs"] == ["publish-asr-joint-1", "reverse-test"]
+
     def test_task_that_cannot_be_scored_is_trained(self, tmp_path: Path) -> None:
         # It ends in the source's speech.
         tasks = {"voice": {**EXPERIMENT["tasks"]["asr"], "evaluate": {"task": "speech_lm", "corpus": "test"}}}
