@@ -118,6 +118,9 @@ def test_equal_systems_do_not_differ() -> None:
 
     assert tests.difference == 0.0 and tests.interval == (0.0, 0.0)
 
+    # The smallest p-value, which no resample exceeding zero would make of it, were a lie.
+    assert tests.bootstrap_p == tests.randomisation_p == 1.0
+
 
 def test_clear_difference_is_found_and_is_the_seconds_less_the_firsts() -> None:
     one, two = item_counts("wer", *corpus(0.5, 1)), item_counts("wer", *corpus(0.1, 2))
