@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from codec_s2st.arguments import CommandParser, path_argument
+
+if TYPE_CHECKING:
+    from codec_s2st.translator import SpeechTranslator
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,6 +38,12 @@ def main(argv: Sequence[str]) -> int:
         "--voice", metavar="RECORDING", type=path_argument, help="who is to speak, for a task with a voice"
     )
     parser.add_argument("--batch-size", type=int, default=8, help="recordings at once (default: %(default)s)")
+    parser.add_argument(
+        "--quantize", choices=["none", "int8"], default="none", help="int8: faster on CPUs, a little less exact"
+    )
+    parser.add_argument(
+        "--stream", action="store_true", help="write OUT while it is generated, and say when its first sound was there"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object a recording")
 
     args = parser.parse_args(argv)
@@ -48,10 +61,19 @@ def main(argv: Sequence[str]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
+    from codec_s2st.generation.options import GenerationOptions
     from codec_s2st.recipes.translate.files import translate_files
     from codec_s2st.translator import SpeechTranslator
 
-    translator = SpeechTranslator.from_card(args.model)
+    if args.stream and (not is_recording(args.input) or args.output.suffix != ".wav"):
+        raise UserInputError("--stream is for one recording and one .wav file")
+
+    options = GenerationOptions(quantize=args.quantize)
+
+    translator = SpeechTranslator.from_card(args.model, options=options)
+
+    if args.stream:
+        return _stream(translator, args)
 
     template, _, _ = translator.check(args.task, args.source, args.target)
 
@@ -100,5 +122,35 @@ def main(argv: Sequence[str]) -> int:
 
     if num_errors:
         raise UserInputError(f"{num_errors} of {len(jobs)} recordings could not be translated")
+
+    return 0
+
+
+def _stream(translator: SpeechTranslator, args: Namespace) -> int:
+    from codec_s2st.codecs.audio import read_audio
+    from codec_s2st.recipes.translate.streaming import stream_to_file
+    from codec_s2st.translator import SpeechInput
+
+    sample_rate = translator.codec.spec.sample_rate
+
+    voice = None if args.voice is None else SpeechInput(read_audio(args.voice, sample_rate=sample_rate), sample_rate)
+
+    times = stream_to_file(
+        translator,
+        SpeechInput(read_audio(args.input, sample_rate=sample_rate), sample_rate),
+        args.output,
+        task=args.task,
+        source_lang=args.source,
+        target_lang=args.target,
+        voice=voice,
+    )
+
+    if args.json:
+        print(json.dumps({"output": str(args.output), **asdict(times), "real_time_factor": times.real_time_factor}))
+    else:
+        print(
+            f"{args.output}: first sound after {times.first_audio_seconds:.2f} s,"
+            f" {times.seconds_out:.1f} s in {times.total_seconds:.1f} s"
+        )
 
     return 0
