@@ -153,7 +153,7 @@ def measure_musicgen(rounds: int) -> Iterator[Row]:
                 equal=EQUAL_MUSICGEN,
                 not_equal=not_equal,
                 reason="the products of weights are the same on both sides and are most of our time (the table of a"
-                " step in benchmarks/README.md); where others use the machine's caches, they grow and all else does not",
+                " step in benchmarks/README.md); where others use the machine's caches, they alone grow",
             )
 
 
