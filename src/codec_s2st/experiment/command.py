@@ -20,7 +20,7 @@ _USAGE: Final = f"""{_PROG} NAME|FILE OUT [--preset P] [--launch P] [--seeds N] 
 
 _DESCRIPTION: Final = """Runs an experiment: arms that are trained alike but for one thing, each fine-tuned on every
 task with the same budget, scored on the same sentences. It is a pipeline of `codec-s2st launch`: the same command again
-goes on where it stopped. `table` writes what was found until now, `reverse` a manifest with source and target exchanged,
+goes on where it stopped. `table` writes what was found until now, `reverse` a manifest with its sides exchanged, and
 `texts` sentences of the demo world, one a line."""
 
 

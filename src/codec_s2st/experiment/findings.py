@@ -19,7 +19,7 @@ NOT_DECIDED: Final = "not decided"
 MISSING: Final = "missing"
 
 LEVEL: Final = 0.05
-"""Below it, the paired bootstrap's p-value decides."""
+"""Below it, the paired bootstrap's p-value decides, if the interval of the difference does not hold zero."""
 
 SamplesOf = Callable[[str, str], dict[int, Sample]]
 """Maps an arm and a task to what was scored, by seed."""
@@ -79,8 +79,8 @@ def _check(check: Check, samples_of: SamplesOf) -> CheckResult:
 
     if tests is None or metric is None:
         verdict = MISSING
-    # Of two systems that are the same, the bootstrap's distances are all zero, and its p-value says nothing.
-    elif tests.difference == 0 or tests.bootstrap_p >= LEVEL:
+    # Of few items, or of two systems that are the same, the p-value is small for want of other draws.
+    elif tests.bootstrap_p >= LEVEL or tests.interval.low <= 0 <= tests.interval.high:
         verdict = NOT_DECIDED
     else:
         verdict = CONFIRMED if (tests.difference > 0) == is_higher_better(metric) else REFUTED

@@ -57,6 +57,18 @@ def test_verdict(checks: list[tuple[str, str]], expected: str) -> None:
     assert verdict(*checks) == expected
 
 
+def test_a_few_items_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def few(num_wrong: int) -> Sample:
+        rows = {str(idx): np.array([float(idx < num_wrong), 10.0]) for idx in range(4)}
+
+        return Sample("wer", rows, lambda sums: float(sums[0] / sums[1]))
+
+    monkeypatch.setitem(ARMS, "few", {1: few(0)})
+    monkeypatch.setitem(ARMS, "one_wrong", {1: few(1)})
+
+    assert verdict(("few", "one_wrong")) == NOT_DECIDED
+
+
 def test_a_check_says_which_seeds_it_is_of() -> None:
     finding = Finding(name="f", statement="f", checks=(Check(better="good", worse="one_seed", task="asr"),))
 
