@@ -35,8 +35,8 @@ def remarks(results: Results) -> list[str]:
     lines = [
         f"seeds {seeds}; in brackets the 95 % interval, by a bootstrap over items, of which each is drawn for all seeds"
         " at once",
-        f"p-values are the paired bootstrap's, of one comparison each; below {LEVEL} they decide a check, if the interval"
-        " does not hold zero",
+        f"p-values are the paired bootstrap's, of one comparison each; below {LEVEL}, and if the interval does"
+        " not hold zero, they decide a check",
         "a statement is confirmed if all of its checks are, and refuted if one is",
     ]
 
