@@ -55,7 +55,7 @@ FLOPS_REASON = (
 
 
 def draw_lens(num: int) -> list[int]:
-    """Returns lengths of documents, the quantiles of a log-normal: padded to the longest, half of a batch is padding."""
+    """Returns lengths of documents, quantiles of a log-normal: padded to the longest, half of a batch is padding."""
     normal = NormalDist(4.7, 0.47)
 
     return [round(exp(normal.inv_cdf((i + 0.5) / num))) for i in range(num)]
