@@ -272,7 +272,6 @@ def measure_int8(rounds: int) -> Iterator[Row]:
     )
 
 
-@torch.inference_mode()
 def cross_entropies() -> tuple[float, float, int]:
     """Returns the cross entropies of float32 and of int8 on what the model says, and the number of codes."""
     from codec_s2st.translator import SpeechTranslator
@@ -298,6 +297,7 @@ def cross_entropies() -> tuple[float, float, int]:
     return sums[0] / count, sums[1] / count, count
 
 
+@torch.inference_mode()
 def losses_of(engine: DecodingEngine, model: CodecLM, prompt: Tensor, codes: Tensor) -> Tensor:
     """Returns the cross entropy of each code. *Shape:* [T, Q]. The pattern must be parallel."""
     assert model.pattern.name == "parallel"

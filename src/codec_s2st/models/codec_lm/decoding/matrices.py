@@ -148,8 +148,8 @@ def join_parameters(parameters: Sequence[Parameter]) -> Tensor:
 
     :returns: *Shape:* [sum of O_i, ..].
     """
-    # Training may come after inference.
-    with torch.inference_mode(False), torch.no_grad():
+    # Training may come after inference, but for a model that was made in that mode.
+    with torch.inference_mode(parameters[0].is_inference()), torch.no_grad():
         joined = _joined_before(parameters)
 
         if joined is None:
