@@ -219,7 +219,7 @@ def measure_roofline(rounds: int) -> Iterator[Row]:
         goal=">= 0.85",
         peer=Peer(name="torch.mm", value=num_bytes * num_frames / products / 1e9),
         ratio=1.0 / times["products"].speedup_over(times["ours"]),
-        limit=Limit(value=num_bytes * num_frames / products / 1e9, how="torch.mm of one row over as many bytes, side by side"),
+        limit=Limit(value=num_bytes * num_frames / products / 1e9, how="torch.mm over as many bytes, side by side"),
         equal="bytes of weights, fp32, one thread",
         not_equal="ours reads a prompt of 33 steps too, attends, normalizes, and chooses codes",
         reason="beside the products: attention, 17 norms, the choice of 8 codes and their checks; see the table of a"
