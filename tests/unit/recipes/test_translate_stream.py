@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from codec_s2st.cli import main
+from codec_s2st.translator import SpeechTranslator
 from tests.published import publish_random_model, write_speech
 
 
@@ -63,3 +67,91 @@ def test_int8_translates(tmp_path: Path, model: Path) -> None:
     assert run(source, tmp_path / "out.wav", "--model", model, "--quantize", "int8") == 0
 
     assert soundfile.info(tmp_path / "out.wav").frames > 0
+
+
+class TestIncomplete:
+    """What is not complete is not left under the name that was asked for, and what was there stays."""
+
+    @pytest.fixture
+    def old(self, tmp_path: Path) -> Path:
+        file = tmp_path / "out.wav"
+
+        file.write_bytes(b"an earlier one")
+
+        return file
+
+    def stream(self, folder: Path, model: Path, *args: str) -> int:
+        source = write_speech(folder / "in.wav", rate=16_000, channels=1)
+
+        return run(source, folder / "out.wav", "--model", model, "--stream", *args)
+
+    def check(self, old: Path) -> None:
+        assert old.read_bytes() == b"an earlier one"
+
+        assert sorted(file.name for file in old.parent.iterdir()) == ["in.wav", "out.wav"]
+
+    def test_refused(self, old: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.stream(old.parent, model, "--task", "s2tt") == 2
+
+        assert "ends in text, which is not streamed" in capsys.readouterr().err
+
+        self.check(old)
+
+    def test_full_disk(self, old: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+        source = write_speech(old.parent / "in.wav", rate=16_000, channels=1)
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+
+        try:
+            assert run(source, old, "--model", model, "--stream") == 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+        assert f"{old} cannot be written: File too large" in capsys.readouterr().err
+
+        self.check(old)
+
+    def test_interrupted(
+        self, old: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        grown = []
+
+        def stream(*args: object, **kwargs: object) -> Iterator[torch.Tensor]:
+            yield torch.zeros(100)
+
+            # What is there can be heard.
+            grown.append(soundfile.info(old.with_name("out.part.wav")).frames)
+
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(SpeechTranslator, "stream", stream)
+
+        assert self.stream(old.parent, model) == 130
+
+        assert grown == [100]
+
+        self.check(old)
+
+    def test_nothing_said(
+        self, old: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(SpeechTranslator, "stream", lambda *args, **kwargs: iter(()))
+
+        assert self.stream(old.parent, model) == 1
+
+        assert "the model has said nothing" in capsys.readouterr().err
+
+        self.check(old)
+
+    def test_file_of_that_name(self, old: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        other = old.with_name("out.part.wav")
+
+        other.write_bytes(b"mine")
+
+        assert self.stream(old.parent, model) == 2
+
+        assert "out.part.wav' exists, as which" in capsys.readouterr().err
+
+        assert other.read_bytes() == b"mine" and old.read_bytes() == b"an earlier one"

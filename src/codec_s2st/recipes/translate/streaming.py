@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+import wave
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from torch import Tensor
 
 from codec_s2st.data.files import write_error
-from codec_s2st.errors import UserInputError
+from codec_s2st.errors import CodecS2STError, UserInputError
 from codec_s2st.translator import SpeechInput, SpeechTranslator
 
 
@@ -33,7 +36,7 @@ class TranslationTimes:
 
 
 class TimedStream:
-    """Iterates over the samples of a streamed translation; afterwards, ``times`` says how fast they came."""
+    """Iterates over the samples of a streamed translation, on the host; ``times`` then says how fast they came."""
 
     def __init__(self, translator: SpeechTranslator, samples: Iterator[Tensor]) -> None:
         """
@@ -42,23 +45,30 @@ class TimedStream:
         self._sample_rate = translator.codec.spec.sample_rate
         self._samples = samples
 
+        self.first_audio_seconds: float | None = None
+        """Known as soon as the first samples are."""
+
         self.times: TranslationTimes | None = None
 
     def __iter__(self) -> Iterator[Tensor]:
         started_at = time.perf_counter()
 
-        first, num_samples = None, 0
+        num_samples = 0
 
         for samples in self._samples:
-            first = time.perf_counter() - started_at if first is None else first
+            # A GPU works on while the clock is read.
+            samples = samples.cpu()
+
+            if self.first_audio_seconds is None:
+                self.first_audio_seconds = time.perf_counter() - started_at
 
             num_samples += len(samples)
 
             yield samples
 
-        if first is not None:
+        if self.first_audio_seconds is not None:
             self.times = TranslationTimes(
-                first_audio_seconds=first,
+                first_audio_seconds=self.first_audio_seconds,
                 total_seconds=time.perf_counter() - started_at,
                 seconds_out=num_samples / self._sample_rate,
             )
@@ -76,10 +86,11 @@ def stream_to_file(
 ) -> TranslationTimes:
     """Translates a recording to a wav file that grows while it is translated; players may follow it.
 
-    :raises UserInputError: as :meth:`SpeechTranslator.stream`; or the file is no wav file, or cannot be written.
-    """
-    import soundfile
+    Until it is complete it is called as :func:`growing_path` says, so that ``path`` never holds half a translation.
 
+    :raises UserInputError: as :meth:`SpeechTranslator.stream`; or the file is no wav file, or cannot be written.
+    :raises CodecS2STError: nothing is said, or the disk is full.
+    """
     if path.suffix != ".wav":
         raise UserInputError(f"'{path}' cannot be written while it grows", hint="name a .wav file")
 
@@ -87,18 +98,45 @@ def stream_to_file(
 
     timed = TimedStream(translator, samples)
 
+    growing = growing_path(path)
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # Somebody else's file is left alone.
+        with growing.open("xb") as fp:
+            try:
+                _write(fp, timed, translator.codec.spec.sample_rate)
 
-        with soundfile.SoundFile(path, "w", samplerate=translator.codec.spec.sample_rate, channels=1) as file:
-            for part in timed:
-                file.write(part.cpu().numpy())
-
-                # The header tells the length that there is.
-                file.flush()
-    except (OSError, soundfile.LibsndfileError) as ex:
+                if timed.times is not None:
+                    os.replace(growing, path)
+            finally:
+                growing.unlink(missing_ok=True)
+    except FileExistsError:
+        raise UserInputError(
+            f"'{growing}' exists, as which '{path}' would grow", hint="remove it, if nothing else is writing it"
+        ) from None
+    except OSError as ex:
         raise write_error(path, ex) from None
 
-    assert timed.times is not None
+    if timed.times is None:
+        raise CodecS2STError(f"the model has said nothing, and '{path}' is not written", hint="try another recording")
 
     return timed.times
+
+
+def growing_path(path: Path) -> Path:
+    """Returns what a wav file is called while it grows."""
+    return path.with_name(f"{path.stem}.part.wav")
+
+
+def _write(fp: BinaryIO, parts: Iterable[Tensor], sample_rate: int) -> None:
+    # Not by libsndfile, which does not say what is wrong with the disk.
+    with wave.open(fp, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+
+        for part in parts:
+            file.writeframes((part * 32767).round().short().numpy().astype("<i2").tobytes())
+
+            # The header tells the length that there is.
+            fp.flush()
