@@ -8,7 +8,9 @@ import shlex
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, final
 
@@ -22,6 +24,12 @@ LIST: Final = "{list}"
 SOURCES: Final = "{sources}"
 REFERENCES: Final = "{references}"
 """What stands in a command for a file with a path a line: recordings, and what each is compared with."""
+
+
+_MAX_BYTES: Final = 1 << 24
+"""More than that is no list of numbers."""
+
+_LOOK_SECONDS: Final = 0.1
 
 
 class CommandError(Exception):
@@ -119,7 +127,7 @@ class CommandJudge:
 
                 words = [word.replace(placeholder, str(file)) for word in words]
 
-            lines = _run(words, self._timeout)
+            lines = _run(words, self._timeout, Path(folder))
 
         if len(lines) != len(recordings):
             raise CommandError(f"it printed {len(lines)} lines for {len(recordings)} files")
@@ -127,41 +135,58 @@ class CommandJudge:
         return [_number(line) for line in lines]
 
 
-def _run(words: Sequence[str], timeout: float) -> list[str]:
+def _run(words: Sequence[str], timeout: float, folder: Path) -> list[str]:
     """Returns the lines that a program prints.
 
-    :raises CommandError: it cannot be started, fails, or takes too long.
+    :param folder: Where they are kept until it ends. Pipes would stay open for as long as anything that it has started
+        and left behind.
+
+    :raises CommandError: it cannot be started, fails, takes too long, or prints too much.
     """
+    output, errors = folder / "output", folder / "errors"
+
     try:
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        with output.open("wb") as out, errors.open("wb") as err:
+            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
     except OSError as ex:
         raise CommandError(f"'{words[0]}' cannot be started: {ex.strerror}") from None
 
     try:
-        output, errors = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        raise CommandError(f"it was ended after {timeout:g} s (`timeout`)") from None
+        _wait(process, timeout, (output, errors))
     finally:
         # What it has started ends with it.
-        if process.poll() is None:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
-            process.communicate()
+        process.wait()
 
     if process.returncode != 0:
-        last = (errors.strip() or "it printed no reason").splitlines()[-1]
+        last = (_read(errors).strip() or "it printed no reason").splitlines()[-1]
 
         raise CommandError(f"it ended with {process.returncode}: {last:.200}")
 
-    return output.splitlines()
+    return _read(output).splitlines()
+
+
+def _wait(process: subprocess.Popen[bytes], timeout: float, files: Sequence[Path]) -> None:
+    until = time.monotonic() + timeout
+
+    while True:
+        if any(file.stat().st_size > _MAX_BYTES for file in files):
+            raise CommandError(f"it printed more than {_MAX_BYTES / 1e6:.0f} MB")
+
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(min(_LOOK_SECONDS, until - time.monotonic()), 0.0))
+
+            return
+
+        if time.monotonic() >= until:
+            raise CommandError(f"it was ended after {timeout:g} s (`timeout`)")
+
+
+def _read(file: Path) -> str:
+    with file.open("rb") as fp:
+        return fp.read(_MAX_BYTES).decode(errors="replace")
 
 
 def _number(line: str) -> Measurement:

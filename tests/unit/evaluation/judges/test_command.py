@@ -146,3 +146,43 @@ def test_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UserInputError, match="do not exist"):
         CommandJudge("mine", "x {list}", timeout=1.0, weights=tmp_path / "absent")
+
+
+def test_what_was_left_behind_ends_too(tmp_path: Path) -> None:
+    program = f"""
+import subprocess, sys
+code = "import time; time.sleep(2); open({str(tmp_path / "survived")!r}, 'w')"
+subprocess.Popen([sys.executable, "-c", code])
+print(1)
+"""
+
+    start = time.monotonic()
+
+    assert values(make(tmp_path, program).judge(recordings(tmp_path, "a"))) == [1.0]
+
+    time.sleep(max(3.0 - (time.monotonic() - start), 0.0))
+
+    assert not (tmp_path / "survived").exists()
+
+
+def test_what_has_left_the_group_does_not_hold_us(tmp_path: Path) -> None:
+    program = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"], start_new_session=True)
+time.sleep(60)
+"""
+
+    start = time.monotonic()
+
+    found = make(tmp_path, program, timeout=1.0).judge(recordings(tmp_path, "a"))
+
+    assert found == [{"mine": Measurement(None, "it was ended after 1 s (`timeout`)")}]
+
+    # Less than the other one sleeps.
+    assert time.monotonic() - start < 25.0
+
+
+def test_endless_output_is_ended(tmp_path: Path) -> None:
+    found = make(tmp_path, "while True: print('1\\n' * 100_000)").judge(recordings(tmp_path, "a"))
+
+    assert found == [{"mine": Measurement(None, "it printed more than 17 MB")}]
