@@ -6,10 +6,11 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from socket import AF_INET6
+from socket import AF_INET6, SHUT_RDWR, socket
 from typing import Any, ClassVar, Final
 
 from typing_extensions import override
@@ -21,6 +22,12 @@ from codec_s2st.serve.jobs import QueueFullError, State
 
 UPLOAD_SECONDS: Final = 120.0
 """How long a request may take to arrive."""
+
+CONNECTION_SECONDS: Final = 300.0
+"""How long a connection may last, however slowly its end sends headers or takes what it is sent."""
+
+MAX_CONNECTIONS: Final = 128
+"""As many threads as there are at most; who comes when all are taken is not answered."""
 
 _DRAINED_BYTES: Final = 1 << 26
 """How much of a request that is too large is read and dropped: browsers read no answer before they have sent it all."""
@@ -60,6 +67,9 @@ class PageServer(ThreadingHTTPServer):
     # Another server on the port is told, but one that has just ended is no obstacle.
     allow_reuse_address = True
 
+    # Who comes while others are accepted waits a moment, and is not sent away.
+    request_queue_size = 64
+
     def __init__(self, host: str, port: int, application: Application) -> None:
         """
         :param port: 0 is any that is free.
@@ -76,7 +86,36 @@ class PageServer(ThreadingHTTPServer):
         if ":" in host:
             self.address_family = AF_INET6
 
+        self._open_until: dict[socket, float] = {}
+
         super().__init__((host, port), _Handler)
+
+    @override
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if len(self._open_until) >= MAX_CONNECTIONS:
+            self.shutdown_request(request)
+
+            return
+
+        self._open_until[request] = time.monotonic() + CONNECTION_SECONDS
+
+        super().process_request(request, client_address)
+
+    @override
+    def shutdown_request(self, request: Any) -> None:
+        self._open_until.pop(request, None)
+
+        super().shutdown_request(request)
+
+    @override
+    def service_actions(self) -> None:
+        now = time.monotonic()
+
+        for connection, until in list(self._open_until.items()):
+            if now > until:
+                # Whoever reads or writes it, in another thread, is told at once.
+                with suppress(OSError):
+                    connection.shutdown(SHUT_RDWR)
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import socket
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 import soundfile
 
 from codec_s2st.errors import UserInputError
+from codec_s2st.serve import server
 from codec_s2st.serve.application import make_application
 from codec_s2st.translator import SpeechTranslator
 from tests.published import write_speech
@@ -413,3 +416,42 @@ class TestApplication:
 
         with pytest.raises(UserInputError, match="model 'random' has no task that starts from speech or from text"):
             make_application([translator], max_seconds=2.0, max_mb=0.5, max_jobs=1)
+
+
+class TestConnections:
+    """Threads are not kept by those who connect and are slow."""
+
+    def test_no_more_than_there_are_threads_for(
+        self, translator: SpeechTranslator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+
+        with serving(make_application([translator], max_seconds=2.0, max_mb=0.5, max_jobs=4)) as client:
+            idle = [socket.create_connection(("127.0.0.1", client.port), timeout=20) for _ in range(3)]
+
+            # Not answered, and told at once.
+            with socket.create_connection(("127.0.0.1", client.port), timeout=20) as other:
+                assert other.recv(10) == b""
+
+            for connection in idle:
+                connection.close()
+
+            for _ in range(500):
+                try:
+                    status = client.ask("GET", "/")[0]
+                except (ConnectionError, HTTPException):
+                    time.sleep(0.01)
+                else:
+                    break
+
+            assert status == 200
+
+    def test_slow_headers_end(self, translator: SpeechTranslator, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(server, "CONNECTION_SECONDS", 0.3)
+
+        with serving(make_application([translator], max_seconds=2.0, max_mb=0.5, max_jobs=4)) as client:
+            with socket.create_connection(("127.0.0.1", client.port), timeout=20) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\n")
+
+                # Less than the time after which a single read gives up.
+                assert connection.recv(10) == b""
