@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Final
 
 import torch
@@ -13,12 +12,13 @@ from torch import Tensor
 from codec_s2st.codecs.audio import resample
 from codec_s2st.codecs.codec import Codec
 from codec_s2st.codecs.streaming import StreamDecoder
-from codec_s2st.data.slots import Role, WholeSlot
-from codec_s2st.data.templates import TaskTemplate, condition_segment, find_template
+from codec_s2st.data.slots import Role
+from codec_s2st.data.templates import TaskTemplate, condition_segment
 from codec_s2st.data.text import TextTokenizer
-from codec_s2st.errors import UserInputError, unknown_name
+from codec_s2st.errors import UserInputError
 from codec_s2st.generation.generator import SegmentGenerator
 from codec_s2st.generation.options import GenerationOptions, GenerationRequest
+from codec_s2st.known_tasks import KnownTasks
 from codec_s2st.model_cards import card_strings, own_tasks_of
 from codec_s2st.model_parts import load_parts
 from codec_s2st.models.codec_lm.model import CodecLM
@@ -27,15 +27,7 @@ from codec_s2st.translation import Draft, check_samples, modality_of
 from codec_s2st.translation import SpeechInput as SpeechInput
 from codec_s2st.translation import TextInput as TextInput
 from codec_s2st.translation import Translation as Translation
-
-MAX_LENGTH_RATIO: Final = 2.0
-"""Speech may become so many times as long as the prompt's speech, and a second longer."""
-
-MAX_TEXT_PER_SECOND: Final = 12.0
-"""Text tokens for a second of speech, at most; and 16 more."""
-
-SECONDS_PER_TOKEN: Final = 0.4
-"""What a token of text is taken for where there is no recording to compare with."""
+from codec_s2st.translation_lengths import TranslationLengths
 
 _LEVEL: Final = 0.7
 
@@ -74,6 +66,11 @@ class SpeechTranslator:
         self.own_tasks = dict(own_tasks or {})
 
         self._device = next(model.parameters()).device
+        self._lengths = TranslationLengths(
+            max_seq_len=model.max_seq_len,
+            frame_rate=codec.spec.frame_rate,
+            steps_per_frame=codec.spec.num_streams if model.pattern.name == "flatten" else 1,
+        )
         self._seed = seed
         self._builder = SequenceBuilder(model.vocabulary, model.pattern)
         self._generator = SegmentGenerator(self.model, options or GenerationOptions(), num_text_ids=tokenizer.size)
@@ -171,14 +168,14 @@ class SpeechTranslator:
     @torch.inference_mode()
     def stream(
         self,
-        speech: SpeechInput,
+        given: SpeechInput | TextInput,
         *,
         source_lang: str | None = None,
         target_lang: str | None = None,
         task: str | None = None,
         voice: SpeechInput | None = None,
         chunk_seconds: float = 0.5,
-    ) -> Iterator[Tensor]:
+    ) -> Generator[Tensor, None, None]:
         """Yields the speech of a translation while the rest of it is generated; see :meth:`translate`.
 
         Together it is what :meth:`translate` returns, but for the rounding of sums. A codec holds back what later
@@ -189,14 +186,16 @@ class SpeechTranslator:
         :returns: Samples in [-1, 1] at the codec's rate. *Shape:* [N] each.
         :raises UserInputError: as :meth:`translate`; or the task ends in text.
         """
-        template, source, target = self.check(task, source_lang, target_lang)
+        start = Modality.TEXT if isinstance(given, TextInput) else Modality.SPEECH
+
+        template, source, target = self.check(task, source_lang, target_lang, given=start)
 
         self.check_voice(template, voice)
 
         if modality_of(template.predicted[-1]) is Modality.TEXT:
             raise UserInputError(f"task '{template.name}' ends in text, which is not streamed")
 
-        draft = self._start(speech, template, source, target, None if voice is None else self.encode(voice))
+        draft = self._start(given, template, source, target, None if voice is None else self.encode(voice))
 
         last = len(template.predicted) - 1
 
@@ -229,39 +228,9 @@ class SpeechTranslator:
 
         :raises UserInputError: the model was not trained for them, or the task starts from something else.
         """
-        task = self.tasks[0] if task is None else task
+        known = KnownTasks(model=self.name, tasks=self.tasks, languages=self.languages, own_tasks=self.own_tasks)
 
-        if task not in self.tasks:
-            raise unknown_name("task", task, self.tasks, hint=f"model '{self.name}' knows {', '.join(self.tasks)}")
-
-        template = find_template(task, self.own_tasks)
-
-        if not (template.starts_from_speech if given is Modality.SPEECH else template.starts_from_text):
-            raise UserInputError(f"task '{task}' does not start from {given.value}")
-
-        if not all(isinstance(slot, WholeSlot) for slot in template.predicted):
-            raise UserInputError(f"task '{task}' predicts words in turn written and spoken, which is not generated")
-
-        sources = [pair[0] for pair in self.languages]
-
-        if source is None:
-            source = sources[0] if sources else "spa"
-
-        if sources and source not in sources:
-            raise unknown_name("source language", source, set(sources), hint=self._known_languages())
-
-        targets = [pair[1] for pair in self.languages if pair[0] == source]
-
-        if target is None:
-            target = targets[0] if targets else "eng"
-
-        if targets and target not in targets:
-            raise unknown_name("target language", target, targets, hint=self._known_languages())
-
-        return template, source, target
-
-    def _known_languages(self) -> str:
-        return f"model '{self.name}' knows {', '.join(f'{source} to {target}' for source, target in self.languages)}"
+        return known.choose(task, source, target, given=given)
 
     def check_speech(self, speech: SpeechInput, *, name: str = "the recording") -> None:
         """
@@ -283,18 +252,12 @@ class SpeechTranslator:
     @property
     def max_seconds(self) -> float:
         """The longest recording that has room beside its translation."""
-        return (self.model.max_seq_len / self._steps_per_second - 2.0) / (1.0 + MAX_LENGTH_RATIO)
+        return self._lengths.max_seconds
 
     @property
     def max_text_tokens(self) -> int:
         """The longest text that has room beside what is made of it."""
-        rate = self._steps_per_second
-
-        return math.floor((self.model.max_seq_len - 2.0 * rate) / (1.0 + MAX_LENGTH_RATIO * SECONDS_PER_TOKEN * rate))
-
-    @property
-    def _steps_per_second(self) -> float:
-        return self.codec.spec.frame_rate * (self.codec.spec.num_streams if self.model.pattern.name == "flatten" else 1)
+        return self._lengths.max_text_tokens
 
     def check_voice(self, template: TaskTemplate, voice: SpeechInput | None) -> None:
         """
@@ -320,7 +283,7 @@ class SpeechTranslator:
         if isinstance(given, TextInput):
             prompt = self.check_text(given)
 
-            num_frames = round(SECONDS_PER_TOKEN * len(prompt) * self.codec.spec.frame_rate)
+            num_frames = self._lengths.frames_of_text(len(prompt))
         else:
             self.check_speech(given)
 
@@ -366,10 +329,7 @@ class SpeechTranslator:
         return ids
 
     def _make_request(self, draft: Draft, modality: Modality, seed: int) -> GenerationRequest:
-        if modality is Modality.SPEECH:
-            max_length = math.ceil(MAX_LENGTH_RATIO * draft.num_frames + self.codec.spec.frame_rate)
-        else:
-            max_length = math.ceil(MAX_TEXT_PER_SECOND * draft.num_frames / self.codec.spec.frame_rate) + 16
+        max_length = self._lengths.max_length(modality, draft.num_frames)
 
         prompt = torch.cat([self._builder.build(draft.segments).ids, self._builder.opening(modality)])
 

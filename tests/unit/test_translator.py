@@ -303,6 +303,23 @@ class TestStream:
 
         torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-4, atol=1e-5)
 
+    def test_text_that_is_spoken_is_streamed(
+        self, translator: SpeechTranslator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        generator = SegmentGenerator(translator.model, GenerationOptions(), num_text_ids=translator.tokenizer.size)
+
+        monkeypatch.setattr(translator, "_generator", generator)
+
+        given = TextInput("la casa")
+
+        whole = translator.translate_all([given], task="t2st")[0].waveform
+
+        parts = list(translator.stream(given, task="t2st", chunk_seconds=0.2))
+
+        assert whole is not None and len(parts) > 1
+
+        torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-4, atol=1e-5)
+
     def test_text_is_not_streamed(self, translator: SpeechTranslator, speech: SpeechInput) -> None:
         with pytest.raises(UserInputError, match="task 's2tt' ends in text, which is not streamed"):
             next(iter(translator.stream(speech, task="s2tt")))
