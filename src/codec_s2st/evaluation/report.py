@@ -123,7 +123,10 @@ class Speed:
     """The most that a rank's tensors have held of a GPU, in bytes; ``None`` without one."""
 
     first_audio_seconds: float | None = None
-    """From a recording's end to the first sound of its translation; ``None`` where nothing measures it."""
+    """From a recording's end to the first sound of its translation, streamed alone; the median over items. ``None`` if
+    it was not measured."""
+
+    first_audio_items: int = 0
 
     @property
     def real_time_factor(self) -> float | None:
@@ -142,9 +145,12 @@ class Speed:
         if self.peak_device_memory is not None:
             memory += f", {self.peak_device_memory / 2**20:,.0f} MiB of the GPU"
 
-        first = self.first_audio_seconds
+        first = "not measured"
 
-        return f"peak memory {memory}; time to first audio {'not measured' if first is None else f'{first:.2f} s'}"
+        if self.first_audio_seconds is not None:
+            first = f"{self.first_audio_seconds:.2f} s (median of {self.first_audio_items} item(s))"
+
+        return f"peak memory {memory}; time to first audio {first}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -165,13 +165,18 @@ def test_speech_itself_has_a_table_of_its_own() -> None:
 
 
 def test_memory_and_first_audio_are_said_where_they_are_known() -> None:
-    speed = replace(REPORT.speed, peak_memory=None, peak_device_memory=3 * 2**20, first_audio_seconds=0.256)
+    speed = replace(
+        REPORT.speed, peak_memory=None, peak_device_memory=3 * 2**20, first_audio_seconds=0.256, first_audio_items=4
+    )
 
-    assert speed.remarks() == "peak memory not measured, 3 MiB of the GPU; time to first audio 0.26 s"
+    assert (
+        speed.remarks()
+        == "peak memory not measured, 3 MiB of the GPU; time to first audio 0.26 s (median of 4 item(s))"
+    )
 
 
 def test_report_without_speech_has_no_factor() -> None:
-    report = replace(REPORT, speed=replace(REPORT.speed, seconds_in=0.0))
+    report = replace(REPORT, speed=replace(REPORT.speed, seconds_in=0.0, seconds_out=0.0))
 
     assert "real-time factor not measured" in report.to_text()
 

@@ -154,6 +154,25 @@ class TestS2ST:
         assert value_of(report, "codec topline", "asr-wer", "constrained") < 0.2
         assert value_of(report, "model", "asr-wer", "constrained") > 0.5
 
+    def test_time_to_first_audio_ends_no_evaluation(
+        self, corpus: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*args: Any, **options: Any) -> None:
+            raise RuntimeError("no stream")
+
+        monkeypatch.setattr(SpeechTranslator, "stream", fail)
+
+        for num, reason in ((1, "RuntimeError: no stream"), (0, "first_audio_items is 0")):
+            options = [f"first_audio_items={num}", "transcriber=constrained"]
+
+            assert recipe_main(EvaluateRecipe(), arguments(corpus, model, tmp_path / "run", *options)) == 0
+
+            report = read_report(tmp_path / "run")
+
+            assert report["not_measured"]["time to first audio"] == reason
+
+            assert report["speed"]["first_audio_seconds"] is None and report["speed"]["first_audio_items"] == 0
+
     def test_speech_from_text_is_scored_by_what_it_says(self, corpus: Path, model: Path, tmp_path: Path) -> None:
         options = ["task=t2st", "max_items=1", "transcriber=constrained"]
 
@@ -286,6 +305,12 @@ judges:
         speed = report["speed"]
 
         assert speed["seconds_out"] == pytest.approx(sum(item.seconds_out for item in items))
+
+        num_spoken = sum(item.output is not None for item in items)
+
+        assert 0 < speed["first_audio_items"] <= num_spoken and speed["first_audio_seconds"] > 0
+
+        assert "time to first audio" not in report["not_measured"]
 
         work_seconds = sum(item.work_seconds for item in items)
 

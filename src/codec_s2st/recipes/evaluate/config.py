@@ -52,6 +52,10 @@ class EvaluateConfig(Validatable):
     max_items: int | None = None
     """Score only so many, the first ones; all if ``None``."""
 
+    first_audio_items: int = 4
+    """The time to first audio is measured on so many items, the first that have speech that came out, one at a time; on
+    none if 0."""
+
     transcriber: str = "open,constrained"
     """Who listens to speech, or several with commas between them: ``open``, ``constrained``, ``whisper:FOLDER``,
     ``wav2vec2:FOLDER``, ``seamless:FOLDER``, ``fairseq2:CARD``, ``model:CARD``, ``self``."""
@@ -81,5 +85,10 @@ class EvaluateConfig(Validatable):
 
         if self.max_items is not None and self.max_items < 1:
             result.add_error(f"`max_items` must be greater than or equal to 1, but is {self.max_items} instead.")
+
+        if self.first_audio_items < 0:
+            result.add_error(
+                f"`first_audio_items` must be greater than or equal to 0, but is {self.first_audio_items} instead."
+            )
 
         return result

@@ -28,6 +28,7 @@ from codec_s2st.evaluation.report import CODEC_TOPLINE, MODEL, Identity, LeftOut
 from codec_s2st.evaluation.transcriber import Transcriber
 from codec_s2st.model_cards import find_model_card, hash_model, own_tasks_of
 from codec_s2st.recipes.evaluate.config import EvaluateConfig
+from codec_s2st.recipes.evaluate.first_audio import FirstAudio, time_first_audio
 from codec_s2st.recipes.evaluate.items import EvaluatedItem, rank_file, read_items, write_items
 from codec_s2st.recipes.evaluate.judges import Bench, make_bench
 from codec_s2st.recipes.evaluate.judging import JUDGED_GLOB, JudgedFolder, judge_items
@@ -88,9 +89,8 @@ class EvaluateRecipe(Recipe):
 
         translator.check_voice(template, None)
 
-        for source, target in {(row.source_lang, row.target_lang) for row in selection.rows}:
-            # Where the source's side is to be written down, or spoken, the target's language does not matter.
-            translator.check(config.task, source, None if template.target.side == "source" else target, given=given)
+        for source, target in {(row.source_lang, selection.target_lang(row)) for row in selection.rows}:
+            translator.check(config.task, source, target, given=given)
 
         return EvaluateTask(
             config,
@@ -252,7 +252,7 @@ class EvaluateTask(Task):
                 f"{left_out[0].reason}"
             )
 
-        report = self._make_report(items, done, left_out)
+        report = self._make_report(items, done, left_out, self._time_first_audio(done))
 
         write_report(report, self._out)
 
@@ -283,7 +283,20 @@ class EvaluateTask(Task):
 
         return {name: path for name, path in found.items() if path is not None}
 
-    def _make_report(self, items: list[EvaluatedItem], done: list[EvaluatedItem], left_out: list[LeftOut]) -> Report:
+    def _time_first_audio(self, done: list[EvaluatedItem]) -> FirstAudio:
+        """Does so where the other ranks have nothing left to do."""
+        if self._config.first_audio_items == 0:
+            return FirstAudio(not_measured="first_audio_items is 0")
+
+        spoken = [item.id for item in done if item.output is not None][: self._config.first_audio_items]
+
+        rows = [row for row in self._selection.rows if row.id in spoken]
+
+        return time_first_audio(self._translator, self._selection, rows)
+
+    def _make_report(
+        self, items: list[EvaluatedItem], done: list[EvaluatedItem], left_out: list[LeftOut], first_audio: FirstAudio
+    ) -> Report:
         config = self._config
 
         fingerprint = self._translator.codec.fingerprint
@@ -320,7 +333,14 @@ class EvaluateTask(Task):
             num_ranks=self._gang.size,
             peak_memory=self._peaks[0],
             peak_device_memory=self._peaks[1],
+            first_audio_seconds=first_audio.seconds,
+            first_audio_items=first_audio.num_items,
         )
+
+        not_measured = unmeasured(self._selection.kind, self._bench.qualities)
+
+        if self._selection.is_spoken and first_audio.not_measured is not None:
+            not_measured["time to first audio"] = first_audio.not_measured
 
         return Report(
             tool=f"codec_s2st {__version__}",
@@ -338,7 +358,7 @@ class EvaluateTask(Task):
             speed=speed,
             left_out=(*self._selection.left_out, *left_out),
             unfinished=tuple(item.id for item in done if not item.finished),
-            not_measured=unmeasured(self._selection.kind, self._bench.qualities),
+            not_measured=not_measured,
             warnings=tuple(item_warnings(items, gauges)),
         )
 

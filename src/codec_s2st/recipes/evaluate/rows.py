@@ -47,6 +47,10 @@ class Selection:
     def starts_from_text(self) -> bool:
         return self.template.starts_from_text
 
+    def target_lang(self, row: ManifestRow) -> str | None:
+        """Returns the language to translate to; ``None`` where something is only to be written down, or spoken."""
+        return None if self.template.target.side == "source" else row.target_lang
+
     def reference_audio(self, row: ManifestRow) -> str | None:
         """Returns the recording of the reference, if there is one."""
         return row.source_audio if self.template.target.side == "source" else row.target_audio

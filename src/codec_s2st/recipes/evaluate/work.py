@@ -88,7 +88,7 @@ class EvaluationWorker:
         """Yields what became of ``rows``; rows with the same languages stand together."""
 
         def languages(row: ManifestRow) -> tuple[str, str]:
-            return row.source_lang or "", row.target_lang or ""
+            return row.source_lang or "", self._selection.target_lang(row) or ""
 
         for (source, target), group in groupby(sorted(rows, key=languages), key=languages):
             members = list(group)
@@ -115,8 +115,7 @@ class EvaluationWorker:
             [given.value for given in batch],  # type: ignore[arg-type]
             task=self._selection.template.name,
             source_lang=source,
-            # The target's language of what is only to be written down, or spoken, does not matter.
-            target_lang=None if self._selection.template.target.side == "source" else target,
+            target_lang=target,
         )
 
         self._synchronise()
@@ -127,18 +126,14 @@ class EvaluationWorker:
             yield self._finish(given, output, work_seconds)
 
     def _read_given(self, row: ManifestRow) -> SpeechInput | TextInput:
-        if self._selection.starts_from_text:
-            text = TextInput(row.source_text or "")
+        given = read_given(self._selection, row, self._sample_rate)
 
-            self._translator.check_text(text)
+        if isinstance(given, TextInput):
+            self._translator.check_text(given)
+        else:
+            self._translator.check_speech(given)
 
-            return text
-
-        speech = self._read(row.source_audio)
-
-        self._translator.check_speech(speech)
-
-        return speech
+        return given
 
     def _finish(self, given: _Given, output: Translation, work_seconds: float) -> EvaluatedItem:
         row, speech = given.row, given.speech
@@ -203,7 +198,7 @@ class EvaluationWorker:
             return None
 
         try:
-            return self._read(audio)
+            return _read(self._selection, audio, self._sample_rate)
         except UserInputError as ex:
             outcome.problems.append(f"{self._reference_column}: {ex.message}")
 
@@ -251,15 +246,6 @@ class EvaluationWorker:
             else:
                 outcome.hypotheses.append(Hypothesis(system, listener.name, text))
 
-    def _read(self, audio: str | None) -> SpeechInput:
-        assert audio is not None
-
-        sample_rate = self._translator.codec.spec.sample_rate
-
-        path = resolve_audio(self._selection.manifest, audio)
-
-        return SpeechInput(read_audio(path, sample_rate=sample_rate)[0], sample_rate)
-
     def _item(self, row: ManifestRow, **fields: object) -> EvaluatedItem:
         return EvaluatedItem(
             id=row.id,
@@ -267,6 +253,10 @@ class EvaluationWorker:
             language=self._selection.language(row),
             **fields,  # type: ignore[arg-type]
         )
+
+    @property
+    def _sample_rate(self) -> int:
+        return self._translator.codec.spec.sample_rate
 
     @property
     def _reference_column(self) -> str:
@@ -280,3 +270,22 @@ class EvaluationWorker:
     @property
     def _device(self) -> torch.device:
         return next(self._translator.model.parameters()).device
+
+
+def read_given(selection: Selection, row: ManifestRow, sample_rate: int) -> SpeechInput | TextInput:
+    """Returns what is translated of a row.
+
+    :raises UserInputError: its recording cannot be read.
+    """
+    if selection.starts_from_text:
+        return TextInput(row.source_text or "")
+
+    assert row.source_audio is not None
+
+    return _read(selection, row.source_audio, sample_rate)
+
+
+def _read(selection: Selection, audio: str, sample_rate: int) -> SpeechInput:
+    path = resolve_audio(selection.manifest, audio)
+
+    return SpeechInput(read_audio(path, sample_rate=sample_rate)[0], sample_rate)
