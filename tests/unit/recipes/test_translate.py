@@ -17,7 +17,18 @@ from codec_s2st.errors import UserInputError
 from codec_s2st.translator import SpeechTranslator
 from tests.published import contents, publish_random_model, write_speech
 
-FIELDS = ["input", "output", "seconds_in", "seconds_out", "real_time_factor", "model", "text", "finished", "steps"]
+FIELDS = [
+    "input",
+    "output",
+    "seconds_in",
+    "seconds_out",
+    "real_time_factor",
+    "model",
+    "text",
+    "finished",
+    "steps",
+    "input_flaw",
+]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codec_s2st.arguments import CommandParser, path_argument
@@ -42,7 +43,9 @@ def main(argv: Sequence[str]) -> int:
         "--quantize", choices=["none", "int8"], default="none", help="int8: faster on CPUs, a little less exact"
     )
     parser.add_argument(
-        "--stream", action="store_true", help="write OUT while it is generated, and say when its first sound was there"
+        "--stream",
+        action="store_true",
+        help="write speech while it is generated, to OUT's name with .part.wav until it is complete",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a recording")
 
@@ -120,6 +123,8 @@ def main(argv: Sequence[str]) -> int:
             if not result.finished:
                 print(f"codec-s2st: warning: {result.output} was cut at its largest length", file=sys.stderr)
 
+            _warn_of_level(result.input, result.input_flaw)
+
     if num_errors:
         raise UserInputError(f"{num_errors} of {len(jobs)} recordings could not be translated")
 
@@ -128,6 +133,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _stream(translator: SpeechTranslator, args: Namespace) -> int:
     from codec_s2st.codecs.audio import read_audio
+    from codec_s2st.evaluation.levels import level_flaw
     from codec_s2st.recipes.translate.streaming import stream_to_file
     from codec_s2st.translator import SpeechInput
 
@@ -135,9 +141,15 @@ def _stream(translator: SpeechTranslator, args: Namespace) -> int:
 
     voice = None if args.voice is None else SpeechInput(read_audio(args.voice, sample_rate=sample_rate), sample_rate)
 
+    wave = read_audio(args.input, sample_rate=sample_rate)
+
+    flaw = level_flaw(wave)
+
+    _warn_of_level(args.input, flaw)
+
     times = stream_to_file(
         translator,
-        SpeechInput(read_audio(args.input, sample_rate=sample_rate), sample_rate),
+        SpeechInput(wave, sample_rate),
         args.output,
         task=args.task,
         source_lang=args.source,
@@ -146,7 +158,9 @@ def _stream(translator: SpeechTranslator, args: Namespace) -> int:
     )
 
     if args.json:
-        print(json.dumps({"output": str(args.output), **asdict(times), "real_time_factor": times.real_time_factor}))
+        fields = {**asdict(times), "real_time_factor": times.real_time_factor, "input_flaw": flaw}
+
+        print(json.dumps({"output": str(args.output), **fields}))
     else:
         print(
             f"{args.output}: first sound after {times.first_audio_seconds:.2f} s,"
@@ -154,3 +168,8 @@ def _stream(translator: SpeechTranslator, args: Namespace) -> int:
         )
 
     return 0
+
+
+def _warn_of_level(recording: Path | str, flaw: str | None) -> None:
+    if flaw is not None:
+        print(f"codec-s2st: warning: '{recording}' {flaw}", file=sys.stderr)

@@ -11,6 +11,7 @@ from pathlib import Path
 from codec_s2st.codecs.audio import read_audio, write_audio
 from codec_s2st.data.files import atomic_path, write_error
 from codec_s2st.errors import CodecS2STError, UserInputError
+from codec_s2st.evaluation.levels import level_flaw
 from codec_s2st.recipes.translate.jobs import TranslateJob
 from codec_s2st.translator import SpeechInput, SpeechTranslator, Translation
 
@@ -35,6 +36,9 @@ class TranslateResult:
 
     steps: tuple[str, ...]
     """The texts on the way, of a task that is a chain."""
+
+    input_flaw: str | None
+    """Why little can be expected: the recording is silent, nearly silent or clipped; ``None`` if it is not."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
@@ -127,6 +131,7 @@ def translate_files(
                 text=output.text,
                 finished=output.finished,
                 steps=output.steps,
+                input_flaw=level_flaw(speech.wave),
             )
 
 

@@ -101,6 +101,9 @@ class TranslateTask(Task):
         ):
             lines.append(result.to_json())
 
+            if result.input_flaw is not None:
+                log.warning("'{}' {}", result.input, result.input_flaw)
+
             self._step_nr += 1
 
             if self._stop_requested:
