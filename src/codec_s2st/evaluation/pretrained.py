@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from safetensors import SafetensorError
 
 from codec_s2st.errors import CodecS2STError, UserInputError
 from codec_s2st.evaluation.identity import Identity
+from codec_s2st.evaluation.measures import describe
 
 _FILES: Final = ("*.json", "*.txt", "*.model", "*.safetensors")
 """No pickles."""
 
-LOAD_ERRORS: Final = (OSError, ValueError, KeyError, TypeError)
-"""What transformers raises for a folder of something else."""
+LOAD_ERRORS: Final = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError)
+"""What transformers raises for a folder of something else, or of damaged files."""
 
 
 class AbsentModelError(CodecS2STError):
@@ -32,8 +36,9 @@ def find_pretrained(model: str, *, what: str) -> Path:
     :raises AbsentFolderError: it is a path, and there is nothing.
     :raises AbsentModelError: it cannot be fetched.
     """
-    if Path(model).is_dir():
-        return Path(model)
+    with suppress(OSError):
+        if model and Path(model).is_dir():
+            return Path(model)
 
     # A path that does not exist is no name of a repository.
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
@@ -52,6 +57,24 @@ def find_pretrained(model: str, *, what: str) -> Path:
         ) from ex
 
 
+def load_network(kls: Any, folder: Path) -> Any:
+    """Returns a network with the weights of a folder, read from safetensors files.
+
+    :param kls: A class of transformers.
+
+    :raises ValueError: there are no weights for a part of it, which transformers would leave at random.
+    """
+    network, info = kls.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
+
+    # Is read in training alone, and often left out.
+    missing = sorted(key for key in info["missing_keys"] if not key.endswith("masked_spec_embed"))
+
+    if missing:
+        raise ValueError(f"{len(missing)} of its weights are missing, such as '{missing[0]}'")
+
+    return network
+
+
 def identify(model: str, folder: Path) -> Identity:
     """Returns the name of a model, without blanks, and the hash of its weights.
 
@@ -67,9 +90,8 @@ def identify(model: str, folder: Path) -> Identity:
 
 def cannot_load(what: str, ex: Exception, *, hint: str) -> UserInputError:
     """Returns the error of a folder that holds something else."""
-    reason = str(ex).strip().partition("\n")[0]
-
-    return UserInputError(f"{what} cannot be loaded: {reason}", hint=hint)
+    # Some list all models that there are.
+    return UserInputError(f"{what} cannot be loaded: {describe(ex):.200}", hint=hint)
 
 
 def name_of(family: str, instrument: Identity, version: str) -> str:

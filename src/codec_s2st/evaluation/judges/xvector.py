@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from codec_s2st.evaluation.identity import Identity
 from codec_s2st.evaluation.judges.judge import SIMILARITY, Recording
 from codec_s2st.evaluation.measures import describe
-from codec_s2st.evaluation.pretrained import LOAD_ERRORS, cannot_load, find_pretrained, identify
+from codec_s2st.evaluation.pretrained import LOAD_ERRORS, cannot_load, find_pretrained, identify, load_network
 from codec_s2st.evaluation.report import CODEC_TOPLINE, MODEL, REFERENCE_AUDIO
 from codec_s2st.evaluation.signal import Measurement
 
@@ -55,7 +55,7 @@ class XVectorJudge:
         try:
             self._extractor: Any = AutoFeatureExtractor.from_pretrained(folder)
 
-            network: Any = AutoModelForAudioXVector.from_pretrained(folder, use_safetensors=True)
+            network: Any = load_network(AutoModelForAudioXVector, folder)
         except LOAD_ERRORS as ex:
             raise cannot_load(
                 what, ex, hint="name a folder with config.json, preprocessor_config.json and model.safetensors"

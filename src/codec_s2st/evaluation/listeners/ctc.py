@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, final
 
 from codec_s2st.evaluation.identity import Identity
-from codec_s2st.evaluation.pretrained import LOAD_ERRORS, cannot_load, find_pretrained, identify, name_of
+from codec_s2st.evaluation.pretrained import LOAD_ERRORS, cannot_load, find_pretrained, identify, load_network, name_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,7 @@ class CtcTranscriber:
         try:
             self._processor: Any = AutoProcessor.from_pretrained(folder)
 
-            network: Any = AutoModelForCTC.from_pretrained(folder, use_safetensors=True)
+            network: Any = load_network(AutoModelForCTC, folder)
         except LOAD_ERRORS as ex:
             raise cannot_load(
                 what, ex, hint="name a folder with config.json, vocab.json and model.safetensors of a CTC model"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from codec_s2st.errors import UserInputError
 from codec_s2st.evaluation.identity import Identity
-from codec_s2st.evaluation.pretrained import LOAD_ERRORS, cannot_load, find_pretrained, identify, name_of
+from codec_s2st.evaluation.pretrained import LOAD_ERRORS, cannot_load, find_pretrained, identify, load_network, name_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,7 @@ class SeamlessTranscriber:
 
             self._processor: Any = AutoProcessor.from_pretrained(folder)
 
-            network: Any = kls.from_pretrained(folder, use_safetensors=True)
+            network: Any = load_network(kls, folder)
         except LOAD_ERRORS as ex:
             raise cannot_load(
                 what, ex, hint="name a folder with config.json, tokenizer and model.safetensors of a SeamlessM4T model"

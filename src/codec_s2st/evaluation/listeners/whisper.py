@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from codec_s2st.errors import UserInputError
 from codec_s2st.evaluation.identity import Identity
-from codec_s2st.evaluation.pretrained import LOAD_ERRORS, cannot_load, find_pretrained, identify, name_of
+from codec_s2st.evaluation.pretrained import LOAD_ERRORS, cannot_load, find_pretrained, identify, load_network, name_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ class WhisperTranscriber:
         try:
             self._processor: Any = WhisperProcessor.from_pretrained(folder)
 
-            network: Any = WhisperForConditionalGeneration.from_pretrained(folder, use_safetensors=True)
+            network: Any = load_network(WhisperForConditionalGeneration, folder)
         except LOAD_ERRORS as ex:
             raise cannot_load(
                 what, ex, hint="name a folder with config.json, tokenizer and model.safetensors of a Whisper model"

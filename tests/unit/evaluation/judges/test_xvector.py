@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,52 @@ class TestRefused:
     def test_pickles(self, tmp_path: Path) -> None:
         with pytest.raises(UserInputError, match="cannot be loaded"):
             XVectorJudge(str(write_wavlm(tmp_path / "pickled", safe=False)), device=CPU)
+
+
+def damaged(wavlm: Path, folder: Path, name: str, content: bytes) -> Path:
+    shutil.copytree(wavlm, folder)
+
+    folder.joinpath(name).write_bytes(content)
+
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.safetensors", b""),
+        ("model.safetensors", b"\xff" * 100),
+        ("preprocessor_config.json", b"3"),
+        ("config.json", b'{"model_type": "wavlm", "hidden_size": -1}'),
+        ("config.json", b'{"model_type": "wavlm"}'),
+        ("config.json", b"{}"),
+    ],
+)
+def test_damaged_folder_is_one_line(wavlm: Path, tmp_path: Path, name: str, content: bytes) -> None:
+    with pytest.raises(UserInputError) as info:
+        XVectorJudge(str(damaged(wavlm, tmp_path / "damaged", name, content)), device=CPU)
+
+    message = str(info.value)
+
+    assert "cannot be loaded: " in message and "(name a folder with config.json" in message
+
+    assert "\n" not in message and len(message) < 500 + len(str(tmp_path))
+
+
+def test_network_without_a_head_is_refused(wavlm: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save
+
+    state = load_file(wavlm / "model.safetensors")
+
+    kept = {key: value for key, value in state.items() if not key.startswith("classifier.")}
+
+    folder = damaged(wavlm, tmp_path / "headless", "model.safetensors", save(kept, {"format": "pt"}))
+
+    with pytest.raises(UserInputError, match=r"2 of its weights are missing, such as 'classifier\.bias'"):
+        XVectorJudge(str(folder), device=CPU)
+
+
+@pytest.mark.parametrize("model", ["", "x" * 5_000])
+def test_names_that_are_none(model: str) -> None:
+    with pytest.raises(AbsentModelError, match="cannot be fetched"):
+        XVectorJudge(model, device=CPU)
