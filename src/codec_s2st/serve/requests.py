@@ -74,8 +74,8 @@ def read_request(
 
     template, source, target = translator.check(
         task,
-        fields.get("source") or None,
-        fields.get("target") or None,
+        fields.get("source", "")[:40] or None,
+        fields.get("target", "")[:40] or None,
         given=Modality.TEXT if from_text else Modality.SPEECH,
     )
 

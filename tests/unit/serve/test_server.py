@@ -248,6 +248,7 @@ class TestBadInput:
             ({"model": "random", "task": "s2s"}, "unknown task 's2s': did you mean"),
             ({"model": "random", "task": "interleaved_lm"}, "task 'interleaved_lm' does not start from speech"),
             ({"model": "random", "source": "fra"}, "unknown source language 'fra'"),
+            ({"model": "random", "target": "x" * 9_000}, f"unknown target language '{'x' * 40}'"),
             ({"model": "random"}, "the recording is empty"),
             ({"model": "random", "audio": "###"}, "the recording is not in base64"),
             ({"model": "random", "audio": "é"}, "the recording is not in base64"),
