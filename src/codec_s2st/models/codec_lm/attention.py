@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.util import find_spec
 from weakref import WeakKeyDictionary
 
 import torch
+from fairseq2.logging import log
 from fairseq2.models.transformer import SDPA, AttentionBiasCache
 from fairseq2.nn import BatchLayout
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from typing_extensions import override
 
+from codec_s2st.models.codec_lm.flex import DocumentMask, attend_by_flex, make_document_mask, why_not_flex
+
 
 class DocumentSDPA(SDPA):
     """Attends within each document of a packed row; leaves all other batches to the attention it is built round.
 
     fairseq2's own would build a dense mask of S x S. Here, documents of similar lengths are laid side by side,
-    and padded on the right, which causal attention cannot see: a few calls of the fused kernel, and no mask.
+    and padded on the right, which causal attention cannot see: a few calls of the fused kernel, and no mask. On a GPU
+    it is one call of flex attention, where that can be had.
     """
 
     def __init__(self, inner: SDPA) -> None:
@@ -45,7 +51,53 @@ class DocumentSDPA(SDPA):
         if not q_layout.packed or needs_weights:
             return self.inner(q, q_layout, k, k_layout, v, bias_cache, needs_weights=needs_weights)
 
+        if q.device.type == "cuda":
+            return _attend_on_gpu(q, k, v, q_layout), None
+
         return _attend_within_documents(q, k, v, q_layout), None
+
+
+@torch.compiler.disable
+def _attend_on_gpu(q: Tensor, k: Tensor, v: Tensor, layout: BatchLayout) -> Tensor:
+    # Other than the fused kernel's, autocast knows nothing of it.
+    if torch.is_autocast_enabled("cuda"):
+        dtype = torch.get_autocast_dtype("cuda")
+
+        q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+
+    if _why_not_flex(q.device, q.dtype, q.size(-1)) is not None:
+        output: Tensor = _attend_within_documents(q, k, v, layout)
+
+        return output
+
+    mask = _masks.get(layout)
+
+    if mask is None:
+        mask = _masks[layout] = make_document_mask(layout.seq_lens, layout.width, q.device)
+
+    return attend_by_flex(q, k, v, mask)
+
+
+@cache
+def _why_not_flex(device: torch.device, dtype: torch.dtype, head_dim: int) -> str | None:
+    """Asks once for all layers and batches, and tells the log."""
+    reason = why_not_flex(
+        capability=torch.cuda.get_device_capability(device),
+        has_triton=find_spec("triton") is not None,
+        dtype=dtype,
+        head_dim=head_dim,
+    )
+
+    if reason is None:
+        log.info("Packed rows are attended to by flex attention, which is compiled for the first of them.")
+    else:
+        log.info("Packed rows are not attended to by flex attention, but by documents of similar lengths: {}.", reason)
+
+    return reason
+
+
+# One for all layers.
+_masks: WeakKeyDictionary[BatchLayout, DocumentMask] = WeakKeyDictionary()
 
 
 # The shapes differ from batch to batch: a compiler would not be done with them.
