@@ -146,3 +146,24 @@ def test_items_get_what_judges_say_and_why_they_do_not(tmp_path: Path) -> None:
 def test_nobody_judges_and_nothing_is_written(tmp_path: Path) -> None:
     with JudgedFolder.make(tmp_path, 0, []) as folder:
         assert folder is None and list(tmp_path.iterdir()) == []
+
+
+class Dividing(Crashing):
+    def judge(self, recordings: list[Recording]) -> list[dict[str, Measurement]]:
+        return [{"crash": Measurement(value)} for value, _ in zip((1.0, float("nan")), recordings, strict=True)]
+
+
+def test_number_that_is_none_does_not_spoil_the_mean(tmp_path: Path) -> None:
+    judge = Dividing()
+
+    with JudgedFolder.make(tmp_path, 0, [judge]) as folder:
+        assert folder is not None
+
+        for id_ in ("a", "b"):
+            folder.write(id_, MODEL, torch.full((800,), 0.5), 8_000)
+
+        items = judge_items([EvaluatedItem(id=id_, reference="x") for id_ in ("a", "b")], [judge], folder)
+
+    [one], [two] = (item.measures for item in items)
+
+    assert (one.value, two.value, two.not_measured) == (1.0, None, "the judge says nan")

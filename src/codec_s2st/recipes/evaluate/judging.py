@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -106,7 +107,9 @@ def judge_items(items: Sequence[EvaluatedItem], judges: Sequence[Judge], folder:
 def _judge(judge: Judge, recordings: Sequence[Recording]) -> list[dict[str, Measurement]]:
     """Returns what a judge says; if it fails, why, so that the others are heard."""
     try:
-        return judge.judge(recordings)
+        return [
+            {metric: _finite(measurement) for metric, measurement in found.items()} for found in judge.judge(recordings)
+        ]
     except Exception as ex:
         failed = Measurement(None, describe(ex))
 
@@ -114,3 +117,11 @@ def _judge(judge: Judge, recordings: Sequence[Recording]) -> list[dict[str, Meas
             {metric: failed for metric, systems in judge.metrics.items() if recording.system in systems}
             for recording in recordings
         ]
+
+
+def _finite(measurement: Measurement) -> Measurement:
+    # One such number would be the mean of all.
+    if measurement.value is None or math.isfinite(measurement.value):
+        return measurement
+
+    return Measurement(None, f"the judge says {measurement.value}")
