@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from argparse import Namespace
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 _GPUS: Final = ("a100", "h100", "h200", "l40s", "b200")
 
 CPU: Final = "cpu"
+
+_MOST: Final = 100_000
+"""Of devices, frames and tokens: an example of that shape is made."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -78,15 +82,15 @@ def arch_of_preset(recipe: str, preset: str) -> str | None:
 
 
 def _check(args: Namespace) -> None:
-    for flag, least in (("gpus", 1), ("frames", 1), ("text", 1)):
-        if getattr(args, flag) < least:
-            raise UserInputError(f"--{flag} is {getattr(args, flag)}, but must be at least {least}")
+    for flag in ("gpus", "frames", "text"):
+        if not 1 <= getattr(args, flag) <= _MOST:
+            raise UserInputError(f"--{flag} is {getattr(args, flag)}, but must be 1 to {_MOST}")
 
     if args.gpu == CPU and args.gpus != 1:
         raise UserInputError(f"--gpus is {args.gpus}, but there is one processor", hint="leave --gpus out")
 
-    if args.price is not None and not args.price >= 0:
-        raise UserInputError(f"--price is {args.price:g}, but must not be negative")
+    if args.price is not None and not 0 <= args.price < math.inf:
+        raise UserInputError(f"--price is {args.price:g}, but must be a number from 0")
 
     if args.utilisation is not None and not 0 < args.utilisation[0] <= args.utilisation[1] <= 1:
         low, high = args.utilisation
