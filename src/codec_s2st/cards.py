@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from codec_s2st.errors import UserInputError
-from codec_s2st.yaml_limits import check_size
+from codec_s2st.yaml_limits import check_size, safe_yaml
 
 _FAMILY_FIELDS: Final = ("model_family", "tokenizer_family", "dataset_family")
 
@@ -78,12 +78,11 @@ def well_known_dirs() -> list[Path]:
 
 
 def _read_file(file: Path) -> list[CardEntry]:
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
         with file.open(encoding="utf-8") as fp:
-            documents = list(YAML(typ="safe", pure=True).load_all(fp))
+            documents = list(safe_yaml().load_all(fp))
     except OSError as ex:
         raise UserInputError(f"asset card file {file} cannot be read: {ex.strerror}") from ex
     except (YAMLError, ValueError) as ex:

@@ -4,12 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from codec_s2st.errors import UserInputError
 
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML
+
 _MAX_VALUES: Final = 100_000
 """A configuration, or a card, has some hundred values."""
+
+
+def safe_yaml() -> YAML:
+    """Returns a reader of plain values, which refuses mappings that merges (``<<``) make too large.
+
+    These are copied while the file is read, before :func:`check_size` could see them.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import ConstructorError, SafeConstructor
+
+    class Constructor(SafeConstructor):
+        def flatten_mapping(self, node: Any) -> Any:
+            merged = super().flatten_mapping(node)
+
+            if len(node.value) > _MAX_VALUES:
+                raise ConstructorError(None, None, f"merges make more than {_MAX_VALUES:,} values", node.start_mark)
+
+            return merged
+
+    yaml = YAML(typ="safe", pure=True)
+
+    yaml.Constructor = Constructor
+
+    return yaml
 
 
 def check_size(content: object, where: str) -> None:

@@ -25,7 +25,6 @@ from codec_s2st.experiment.experiment import (
 from codec_s2st.experiment.training_configs import check_budgets, cpt_config
 from codec_s2st.launch.fields import Fields, read_yaml
 from codec_s2st.share import experiments_dir
-from codec_s2st.yaml_limits import check_size
 
 _KEYS: Final = (
     "title",
@@ -96,8 +95,6 @@ def read_experiment(file: Path) -> Experiment:
     where = f"experiment '{file}'"
 
     content = read_yaml(file, "experiment")
-
-    check_size(content, where)
 
     values = Fields(where, content, _KEYS)
 
@@ -183,6 +180,9 @@ def _read_task(where: str, name: str, content: object, corpora: Mapping[str, Cor
     if name == RETENTION:
         raise UserInputError(f"{where}: no task can be called {RETENTION}", hint="it is what checks call text's part")
 
+    if name == "cpt":
+        raise UserInputError(f"{where}: no task can be called cpt", hint="it is what steps of pre-training are called")
+
     evaluate = Fields(where, values.value("evaluate"), ("task", "corpus", "config"), path=f"{path}.evaluate")
 
     return Task(
@@ -190,11 +190,35 @@ def _read_task(where: str, name: str, content: object, corpora: Mapping[str, Cor
         label=values.text("label") or name,
         training=Training(preset=_required(values, "preset", "a preset of s2st"), config=_config(values, "config")),
         corpus=_known(evaluate, "corpus", corpora),
-        evaluated_as=evaluate.text("task") or name,
+        evaluated_as=_read_evaluated_as(evaluate) or name,
         evaluation=_config(evaluate, "config"),
         metric=_required(values, "metric", "the name of a metric, such as bleu or asr-bleu"),
-        listener=values.text("listener"),
+        listener=_read_listener(values),
     )
+
+
+def _read_evaluated_as(values: Fields) -> str | None:
+    from codec_s2st.data.templates import TEMPLATES
+
+    name = values.text("task")
+
+    # A task of one's own is trained, and not scored; but not because of a slip.
+    if name is not None and name not in TEMPLATES:
+        raise unknown_name("task", name, TEMPLATES, hint=values.place("task"))
+
+    return name
+
+
+def _read_listener(values: Fields) -> str | None:
+    from codec_s2st.recipes.evaluate.listeners import parse_listeners
+
+    name = values.text("listener")
+
+    # Before hours of training, not after.
+    if name is not None and len(parse_listeners(name)) != 1:
+        raise values.error("listener", "one listener")
+
+    return name
 
 
 def _read_corpus(where: str, path: str, name: str, content: object) -> Corpus:
@@ -219,10 +243,17 @@ def _read_retention(where: str, content: object) -> Retention:
 
     values = Fields(where, content, keys, path="retention")
 
+    from codec_s2st.tokens.vocabulary import LANGUAGES
+
     text, choices = values.text("text"), values.text("choices")
 
+    language = _required(values, "language", "a language's ISO 639-3 code, such as eng")
+
+    if language not in LANGUAGES:
+        raise unknown_name("language", language, LANGUAGES, hint=values.place("language"))
+
     return Retention(
-        language=_required(values, "language", "a language's ISO 639-3 code, such as eng"),
+        language=language,
         text=None if text is None else Path(text).absolute(),
         options=_demo_options(values) if text is None else (),
         choices=None if choices is None else Path(choices).absolute(),
@@ -230,7 +261,9 @@ def _read_retention(where: str, content: object) -> Retention:
 
 
 def _demo_options(values: Fields) -> tuple[str, ...]:
-    world, split = values.text("world") or "demo", values.text("split") or "test"
+    from codec_s2st.demo.grammar import DEMO, SPLITS, WORLDS
+
+    world, split = values.choice("world", WORLDS, DEMO), values.choice("split", SPLITS, "test")
 
     numbers = (str(values.count("num", 200, minimum=1)), str(values.count("seed", 1, minimum=0)))
 

@@ -55,7 +55,16 @@ def cpt_config(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
         _preset("cpt", arm.cpt), experiment.config, arm.cpt.config, arm.config, _start(experiment, arm, seed)
     )
 
-    for entry in config.get("data", {}).get("mixture", ()):
+    data = config["data"]
+
+    mixture = data.get("mixture", []) if isinstance(data, Mapping) else None
+
+    if not isinstance(mixture, list) or not all(isinstance(entry, Mapping) and "task" in entry for entry in mixture):
+        raise UserInputError(
+            f"experiment '{experiment.file}': data.mixture of arm {arm.name} must be a list of {{task, ...}}"
+        )
+
+    for entry in mixture:
         if (task := entry["task"]) in experiment.held_out:
             raise UserInputError(
                 f"experiment '{experiment.file}': task {task} is held out, but in the mixture of arm {arm.name}",

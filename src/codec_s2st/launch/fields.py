@@ -6,19 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from codec_s2st.errors import UserInputError, unknown_name
+from codec_s2st.yaml_limits import check_size, safe_yaml
 
 
 def read_yaml(file: Path, kind: str) -> object:
     """Returns what a YAML file holds.
 
     :param kind: what the file is, for messages.
-    :raises UserInputError: it cannot be read, or is not YAML.
+    :raises UserInputError: it cannot be read, is not YAML, or stands for too much.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        return YAML(typ="safe", pure=True).load(file.read_bytes())
+        content = safe_yaml().load(file.read_bytes())
     except OSError as ex:
         raise UserInputError(f"{kind} '{file}' cannot be read: {ex.strerror}") from None
     except (YAMLError, ValueError) as ex:
@@ -29,6 +29,12 @@ def read_yaml(file: Path, kind: str) -> object:
         problem = getattr(ex, "problem", None)
 
         raise UserInputError(f"{kind} '{file}' is not valid YAML{place}{f': {problem}' if problem else ''}") from None
+    except RecursionError:
+        raise UserInputError(f"{kind} '{file}' is nested too deeply") from None
+
+    check_size(content, f"{kind} '{file}'")
+
+    return content
 
 
 class Fields:

@@ -71,6 +71,15 @@ class TestReadExperiment:
             ("findings.cpt_helps.checks", [{"better": "joint", "worse": "x", "task": "asr"}], "unknown worse 'x'"),
             ("tasks.retention", EXPERIMENT["tasks"]["asr"], "no task can be called retention"),
             ("held_out", ["asr"], "task asr is held out, but in the mixture of arm joint"),
+            ("tasks.cpt", EXPERIMENT["tasks"]["asr"], "no task can be called cpt"),
+            ("tasks.asr.listener", "opne", "unknown transcriber 'opne': did you mean 'open'?"),
+            ("tasks.asr.listener", "open,self", "tasks.asr.listener must be one listener, but is 'open,self'"),
+            ("corpora.test.world", "lagre", "corpora.test.world must be small or demo or large, but is 'lagre'"),
+            ("corpora.test.split", "tset", "corpora.test.split must be train or"),
+            ("retention.language", "xx", "unknown language 'xx'"),
+            ("tasks.asr.evaluate.task", "ars", "unknown task 'ars': did you mean 'asr'? (tasks.asr.evaluate.task in"),
+            ("retention.world", "x", "retention.world must be small or demo or large"),
+            ("config", {"data": {"mixture": [3]}}, "data.mixture of arm joint must be a list of {task, ...}"),
         ],
     )
     def test_what_it_should_not_hold_is_one_line(self, path: str, value: Any, message: str, tmp_path: Path) -> None:

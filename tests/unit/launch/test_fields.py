@@ -41,6 +41,39 @@ class TestReadYaml:
 
         assert not tmp_path.joinpath("made").exists()
 
+    @pytest.mark.parametrize("merges", [False, True])
+    def test_what_aliases_and_merges_stand_for_is_bounded(self, tmp_path: Path, merges: bool) -> None:
+        file = tmp_path / "x.yaml"
+
+        lines = ["a0: &a0 {" + ", ".join(f"k{i}: 1" for i in range(10)) + "}"]
+
+        for i in range(1, 12):
+            aliases = ", ".join([f"*a{i - 1}"] * 9)
+
+            value = f"{{<<: [{aliases}]}}" if merges else f"[{aliases}]"
+
+            lines.append(f"a{i}: &a{i} {value}")
+
+        file.write_text("\n".join(lines))
+
+        with pytest.raises(UserInputError, match="more than 100,000 values"):
+            read_yaml(file, "preset")
+
+    def test_merges_merge(self, tmp_path: Path) -> None:
+        file = tmp_path / "x.yaml"
+
+        file.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")
+
+        assert read_yaml(file, "preset") == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}
+
+    def test_nesting_is_bounded(self, tmp_path: Path) -> None:
+        file = tmp_path / "x.yaml"
+
+        file.write_text("a: " + "[" * 2_000)
+
+        with pytest.raises(UserInputError, match="is nested too deeply"):
+            read_yaml(file, "preset")
+
 
 class TestFields:
     def test_absent_values_are_the_defaults(self) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from codec_s2st.arguments import CommandParser, path_argument
 from codec_s2st.errors import UserInputError
-from codec_s2st.yaml_limits import check_size
+from codec_s2st.yaml_limits import check_size, safe_yaml
 
 _LISTS: Final = frozenset(
     {"common.assets.extra_paths", "dataset.config_overrides.shards", "lora.targets", "trainable.freeze"}
@@ -61,7 +61,6 @@ def check_override(override: str) -> None:
     """
     :raises UserInputError: ``override`` is not of the form ``KEY=VALUE`` or ``del:KEY``.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     if override.startswith("del:"):
@@ -73,7 +72,7 @@ def check_override(override: str) -> None:
         raise UserInputError(f"--config '{override}' is not of the form KEY=VALUE")
 
     try:
-        content = YAML(typ="safe", pure=True).load(value)
+        content = safe_yaml().load(value)
     except YAMLError:
         raise UserInputError(f"--config '{override}': the value is not YAML", hint="quote what is text") from None
 
@@ -83,14 +82,13 @@ def check_override(override: str) -> None:
 
 
 def _check_config_file(path: Path) -> None:
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     if not path.is_file():
         raise UserInputError(f"configuration file '{path}' does not exist", hint="see: codec-s2st ls --kind presets")
 
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_bytes())
+        content = safe_yaml().load(path.read_bytes())
     except OSError as ex:
         raise UserInputError(f"configuration file '{path}' cannot be read: {ex.strerror}") from None
     except (YAMLError, ValueError) as ex:
