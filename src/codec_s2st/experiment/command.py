@@ -50,11 +50,13 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
 
     from codec_s2st.errors import UserInputError
-    from codec_s2st.experiment.files import write_experiment
+    from codec_s2st.experiment.files import check_files, write_experiment
     from codec_s2st.experiment.pipeline import compile_experiment
     from codec_s2st.experiment.reading import find_experiment, read_experiment, with_seeds
 
     experiment = with_seeds(read_experiment(find_experiment(args.name, args.preset)), args.seeds)
+
+    check_files(experiment)
 
     if args.out.exists() and not args.out.is_dir():
         raise UserInputError(f"'{args.out}' is a file, but an experiment needs a folder", hint="name another one")

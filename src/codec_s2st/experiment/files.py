@@ -52,6 +52,24 @@ def write_experiment(experiment: Experiment, compiled: Compiled, folder: Path, *
     return file
 
 
+def check_files(experiment: Experiment) -> None:
+    """Looks for what is read hours after the experiment has begun.
+
+    :raises UserInputError: a file that the experiment names is not there.
+    """
+    from codec_s2st.data.manifest import manifest_path
+
+    for corpus in experiment.corpora.values():
+        if corpus.manifest is not None:
+            manifest_path(corpus.manifest)
+
+    retention = experiment.retention
+
+    for file in () if retention is None else (retention.text, retention.choices):
+        if file is not None and not file.is_file():
+            raise UserInputError(f"file '{file}', which `retention` names, does not exist")
+
+
 def open_experiment(out: Path) -> Experiment:
     """Reads the experiment whose folder ``out`` is.
 

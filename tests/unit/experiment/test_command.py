@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,22 @@ class TestRun:
         assert main(command) == 0
 
         assert started(capfd.readouterr().out) == ["copy: done", "table: starts"]
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"corpora": {"test": {"manifest": "/nowhere/m.parquet"}}}, "manifest /nowhere/m.parquet does not exist"),
+            ({"retention": {"language": "eng", "text": "/nowhere/t.txt"}}, "file '/nowhere/t.txt', which `retention`"),
+        ],
+    )
+    def test_absent_files_are_said_before_anything_runs(
+        self, changes: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file, out = write_yaml(tmp_path / "source", **changes), tmp_path / "out"
+
+        assert main(["experiment", str(file), str(out), "--launch", "local"]) == 2
+
+        assert message in capsys.readouterr().err and not out.exists()
 
     def test_dry_run_writes_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         file, out = write_yaml(tmp_path / "source"), tmp_path / "out"
