@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -38,6 +38,13 @@ class SpeechTextBatch(SupportsDeviceTransfer):
 
     packed_lens: list[int] | None = None
     """The lengths of packed sequences, which stand one after the other; ``None`` if they are not packed."""
+
+    num_targets: int = field(init=False)
+    """The number of steps with a target, counted before the batch travels to a GPU, whose answer takes long."""
+
+    def __post_init__(self) -> None:
+        # What stands at the first step is predicted by none.
+        self.num_targets = int(self.loss_mask[:, 1:].any(dim=-1).sum())
 
     @property
     def batch_size(self) -> int:

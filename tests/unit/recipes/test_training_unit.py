@@ -7,9 +7,11 @@ import torch
 from fairseq2.device import CPU
 from fairseq2.metrics import Mean, MetricBag
 from torch import Tensor
+from torch.nn import Module
 
 from codec_s2st.data.batch import SpeechTextBatch
 from codec_s2st.models.codec_lm.heads import CodecLMLoss
+from codec_s2st.models.codec_lm.model import CodecLMOutput
 from codec_s2st.recipes.common.unit import CodecLMTrainUnit, LossMetrics, MeanOrNothing
 from codec_s2st.tokens.sequence import Modality, SequenceBuilder
 from codec_s2st.tokens.streams import StreamSpec
@@ -111,6 +113,18 @@ class TestLossMetrics:
         assert math.isnan(float(MeanOrNothing().compute()))
 
 
+class Stub(Module):
+    """A model that says the same of every batch."""
+
+    def __init__(self, output: CodecLMOutput) -> None:
+        super().__init__()
+
+        self.output = output
+
+    def forward(self, *args: object, **kwargs: object) -> CodecLMOutput:
+        return self.output
+
+
 class TestTrainUnit:
     def run(self, *, in_loss: bool, weight: float = 1.0) -> tuple[Tensor, int | None, dict[str, object]]:
         model = tiny_model()
@@ -154,6 +168,26 @@ class TestTrainUnit:
         loss, num_targets, _ = self.run(in_loss=False)
 
         assert (float(loss.detach()), num_targets) == (0.0, 1)
+
+    def test_host_reads_no_number_of_the_device(self) -> None:
+        """Numbers on the meta device cannot be read."""
+        meta = torch.device("meta")
+
+        loss = CodecLMLoss(*(part.to(meta) for part in make_loss([6.0, 4.0, 2.0], [3, 2, 1], [7.0, 5.0], [3, 2])))
+
+        model = Stub(CodecLMOutput(torch.empty(2, 4, 8, device=meta), loss))
+
+        metrics = LossMetrics(2, ["asr", "s2st"], {SPEECH, TEXT})
+
+        unit, bag = CodecLMTrainUnit(model, metrics, StreamSpec((16, 16), 640, 16_000)), MetricBag(meta)
+
+        unit.prepare_metric_bag(bag)
+
+        batch = make_batch(["asr", "s2st"])
+
+        total, num_targets = unit.process_batch(batch, bag)
+
+        assert total is loss.total and num_targets == 1
 
     @pytest.mark.parametrize("weight", [math.inf, math.nan])
     def test_loss_that_is_not_finite_is_no_part_of_a_mean(self, weight: float) -> None:

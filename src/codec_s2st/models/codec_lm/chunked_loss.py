@@ -98,7 +98,8 @@ class _HeadLoss(Function):
 
             losses = torch.empty_like(job.targets, dtype=torch.float32)
 
-            weights = losses.new_tensor(job.weights)
+            # Not as a GPU's copies usually are, which wait for the whole backbone.
+            weights = torch.tensor(job.weights, dtype=losses.dtype).to(losses.device, non_blocking=True)
 
             num_rows = rows_of_chunk(hidden.device.type, len(job.rows))
 

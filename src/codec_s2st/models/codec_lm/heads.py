@@ -204,7 +204,10 @@ class CodecLMHeads(Module, Sharded):
 
         offsets = vocabulary.codebook_offsets()[1:]
 
-        local = (targets[:, 1:] - targets.new_tensor(offsets)).masked_fill(~mask, NO_TARGET)
+        # A copy to a GPU that is not told otherwise waits for all that it has yet to do.
+        begins = torch.tensor(offsets).to(targets.device, non_blocking=True)
+
+        local = (targets[:, 1:] - begins).masked_fill(~mask, NO_TARGET)
 
         tables = [self._codebook_rows()]
 

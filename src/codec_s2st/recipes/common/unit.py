@@ -35,6 +35,13 @@ class MeanOrNothing(Mean):
     weighted_sum: Tensor
     weights: Tensor
 
+    @torch.inference_mode()
+    def add(self, total: Tensor, count: Tensor) -> None:
+        """Adds the sum of so many values, on the device."""
+        self.weighted_sum += total
+
+        self.weights += count
+
     @override
     @torch.inference_mode()
     def compute(self) -> Tensor:
@@ -91,24 +98,35 @@ class LossMetrics:
             bag.add(name, Sum())
 
     @torch.inference_mode()
-    def update(self, batch: SpeechTextBatch, loss: CodecLMLoss, bag: MetricBag) -> None:
-        num_targets = int(loss.num_targets)
+    def update(self, batch: SpeechTextBatch, loss: CodecLMLoss, bag: MetricBag, is_kept: Tensor | None = None) -> None:
+        """Adds a batch. All stays on the device, so that the host can go on to the next of its work.
 
-        bag.get("loss", Mean).update(loss.total.detach() / max(num_targets, 1), weight=num_targets)
+        :param is_kept: If it is false, the batch counts for nothing. *Shape:* [].
+        """
+        if is_kept is None:
+            is_kept = torch.ones_like(loss.total, dtype=torch.bool)
 
-        stream_sums, stream_counts = loss.stream_sums.tolist(), loss.stream_counts.tolist()
+        def add(name: str, total: Tensor, count: Tensor) -> None:
+            bag.get(name, MeanOrNothing).add(total.masked_fill(~is_kept, 0.0), count * is_kept)
 
-        for name, total, count in zip(self._streams, stream_sums, stream_counts, strict=True):
-            if count:
-                bag.get(name, Mean).update(torch.tensor(total / count), weight=count)
+        add("loss", loss.total, loss.num_targets)
 
-        for task, total, count in zip(batch.tasks, loss.row_sums.tolist(), loss.row_counts.tolist(), strict=True):
-            if count:
-                bag.get(f"loss/task_{task}", Mean).update(torch.tensor(total / count), weight=count)
+        for name, total, count in zip(self._streams, loss.stream_sums, loss.stream_counts, strict=True):
+            add(name, total, count)
 
-        bag.get("num_examples", Sum).update(batch.batch_size)
-        bag.get("num_elements", Sum).update(batch.num_steps)
-        bag.get("padding", Sum).update(batch.ids.size(0) * batch.ids.size(1) - batch.num_steps)
+        for task in dict.fromkeys(batch.tasks):
+            rows = torch.tensor([row for row, name in enumerate(batch.tasks) if name == task])
+
+            rows = rows.to(loss.row_sums.device, non_blocking=True)
+
+            add(f"loss/task_{task}", loss.row_sums[rows].sum(), loss.row_counts[rows].sum())
+
+        padding = batch.ids.size(0) * batch.ids.size(1) - batch.num_steps
+
+        sizes = {"num_examples": batch.batch_size, "num_elements": batch.num_steps, "padding": padding}
+
+        for name, size in sizes.items():
+            bag.get(name, Sum).update(is_kept * size)
 
     def remove_empty(self, values: MutableMapping[str, object]) -> None:
         """Removes what is not published, and means of nothing, such as that of a task that was not drawn."""
@@ -145,14 +163,15 @@ class CodecLMTrainUnit(TrainUnit[SpeechTextBatch]):
     def process_batch(self, batch: SpeechTextBatch, metric_bag: MetricBag) -> tuple[Tensor, int]:
         loss: CodecLMLoss = self._model(batch.ids, loss_mask=batch.loss_mask, packed_lens=batch.packed_lens).loss
 
-        # One that is not finite is the guard's: its mean would be none.
-        if torch.isfinite(loss.total):
-            self._metrics.update(batch, loss, metric_bag)
+        # One that is not finite is the guard's: its mean would be none. Whether it is, the host need not know here.
+        is_kept = torch.isfinite(loss.total.detach())
 
-            metric_bag.get("audio_seconds", Sum).update(self._spec.seconds_in(Frames(batch.num_frames)))
+        self._metrics.update(batch, loss, metric_bag, is_kept)
+
+        metric_bag.get("audio_seconds", Sum).update(is_kept * self._spec.seconds_in(Frames(batch.num_frames)))
 
         # The count must not be 0 on one rank and positive on another: fairseq2 would wait forever.
-        return loss.total, max(int(loss.num_targets), 1)
+        return loss.total, max(batch.num_targets, 1)
 
     @override
     def process_metric_values(self, values: MutableMapping[str, object]) -> None:

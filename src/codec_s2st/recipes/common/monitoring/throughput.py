@@ -64,7 +64,7 @@ class WorkMeter:
 
         counts = [
             (batch.ids != vocabulary.pad).sum(),
-            lens.square().sum().to(batch.ids.device),
+            lens.square().sum().to(batch.ids.device, non_blocking=True),
             (mask[..., 0] & in_text).sum(),
             (mask[..., 0] & ~in_text).sum(),
             mask[..., 1:].any(-1).sum(),
