@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from codec_s2st.checkpoints.state_files import read_state
 from codec_s2st.cli import main
 from codec_s2st.exchange.publish import publish_model, publish_text_llm
 from codec_s2st.tokens.sequence import Modality, SequenceBuilder
@@ -22,6 +23,11 @@ class TestPreTraining:
         losses = read_losses(cpt_run)
 
         assert len(losses) == NUM_STEPS / 2 and losses[-1] < 0.6 * losses[0]
+
+    def test_optimizer_is_fused(self, cpt_run: Path) -> None:
+        state = read_state(cpt_run / "checkpoints" / "step_60" / "optimizer" / "tp_00" / "sdp_00.safetensors")
+
+        assert [group["fused"] for group in state["param_groups"]] == [True]
 
     @pytest.mark.parametrize("task", ["s2st", "asr-reverse", "s2tt"])
     def test_every_validation_reads_the_data(self, cpt_run: Path, task: str) -> None:

@@ -15,6 +15,7 @@ from codec_s2st.data.templates import LossPolicy, find_template
 from codec_s2st.models.codec_lm.model import CodecLM
 from codec_s2st.recipes.common.config import SpeechTextTrainConfig
 from codec_s2st.recipes.common.finetuning import check_finetuning, record_adapters, setup_finetuning
+from codec_s2st.recipes.common.fused import prefer_fused_adamw
 from codec_s2st.recipes.common.guards import BatchNote
 from codec_s2st.recipes.common.monitoring.wiring import monitor_training, register_monitoring
 from codec_s2st.recipes.common.parallelism import check_parallelism, clip_across_tensor_parallel
@@ -58,6 +59,8 @@ class SpeechTextTrainRecipe(Recipe):
         data = open_training_data(config, context, self.loss)
 
         open_run(context, given, config.checkpoints, data.facts)
+
+        prefer_fused_adamw(context)
 
         reader = data.dataset.create_reader(
             config.data, data.maker, context.gangs, num_accumulate=config.trainer.grad_accumulation.num_batches
