@@ -8,6 +8,8 @@ import re
 import shutil
 import signal
 import subprocess
+from base64 import b64decode
+from dataclasses import replace
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -166,6 +168,20 @@ def test_page_needs_nothing_else(tmp_path: Path, recordings: dict[str, Path | st
 
     # What others wrote is text.
     assert "three &lt;b&gt;" in text and "codec_s2st_&lt;m&gt;" in text and "b" not in found.tags
+
+
+def test_lengths_are_drawn_where_there_is_speech(tmp_path: Path) -> None:
+    def width(**fields: object) -> int:
+        found = _Attributes()
+
+        found.feed(make_page(tmp_path, [replace(make_item(0, "one"), **fields)], {}))  # type: ignore[arg-type]
+
+        [picture] = found.sources
+
+        # A PNG's width stands behind its signature, and the length and name of its first chunk.
+        return int.from_bytes(b64decode(picture.partition(",")[2])[16:20], "big")
+
+    assert width() == 2 * width(seconds_out=0.0)
 
 
 def test_recording_that_is_gone_is_said(tmp_path: Path, recordings: dict[str, Path | str]) -> None:

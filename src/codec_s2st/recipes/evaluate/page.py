@@ -195,12 +195,16 @@ def _sound(wave: Tensor, sample_rate: int) -> str:
 
 
 def _draw(items: Sequence[EvaluatedItem]) -> bytes:
-    """Draws how many items have how many wrong words, and how long the output is beside the input."""
+    """Draws how many items have how many wrong words, and if there is speech, how long it is beside the input."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 3), layout="constrained")
+    spoken = [item for item in items if item.seconds_out]
 
-    left, right = figure.subplots(1, 2)
+    num_plots = 2 if spoken else 1
+
+    figure = Figure(figsize=(5 * num_plots, 3), layout="constrained")
+
+    left, *right = figure.subplots(1, num_plots, squeeze=False)[0]
 
     errors = [min(error, 2.0) for item in items if (error := item_error(item)) is not None]
 
@@ -208,11 +212,10 @@ def _draw(items: Sequence[EvaluatedItem]) -> bytes:
     left.set_xlabel("wrong words, as a share of the reference's (2 and more: 2)", fontsize=8)
     left.set_ylabel("items", fontsize=8)
 
-    spoken = [item for item in items if item.seconds_out]
-
-    right.plot([item.seconds_in for item in spoken], [item.seconds_out for item in spoken], ".", color="#0072b2")
-    right.set_xlabel("seconds in", fontsize=8)
-    right.set_ylabel("seconds out", fontsize=8)
+    for plot in right:
+        plot.plot([item.seconds_in for item in spoken], [item.seconds_out for item in spoken], ".", color="#0072b2")
+        plot.set_xlabel("seconds in", fontsize=8)
+        plot.set_ylabel("seconds out", fontsize=8)
 
     content = BytesIO()
 
