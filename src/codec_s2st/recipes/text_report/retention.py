@@ -21,7 +21,7 @@ from codec_s2st.recipes.common.unit import MeanOrNothing
 from codec_s2st.recipes.text_report.figures import ALONE, BEHIND_TAGS, FIGURES, UNIT
 from codec_s2st.recipes.text_report.likelihood import TextScorer, Tokenizer
 from codec_s2st.recipes.text_report.report import read_questions, read_texts
-from codec_s2st.recipes.text_report.scores import Question, last_words, multiple_choice, plain_perplexity
+from codec_s2st.recipes.text_report.scores import Question, exp, last_words, multiple_choice, plain_perplexity
 
 # Means of them are means of their logarithms.
 _PERPLEXITIES: Final = ("perplexity", "last_word_perplexity")
@@ -116,7 +116,7 @@ class TextRetentionUnit(EvalUnit[NoBatch]):
             plain = plain_perplexity(*args, self._items.texts)
 
             if plain.num_ids:
-                nats = plain.num_ids * math.log(plain.perplexity)
+                nats = sum(plain.text_nats)
 
                 num_bytes = nats / math.log(2) / plain.bits_per_byte if nats else 1.0
 
@@ -150,16 +150,9 @@ class TextRetentionUnit(EvalUnit[NoBatch]):
                 value = float(values.pop(f"{way}/{figure}"))  # type: ignore[arg-type]
 
                 if not math.isnan(value):
-                    values[f"{way}/{figure}"] = _exp(value) if figure in _PERPLEXITIES else value
+                    values[f"{way}/{figure}"] = exp(value) if figure in _PERPLEXITIES else value
 
     @property
     @override
     def name(self) -> str:
         return UNIT
-
-
-def _exp(value: float) -> float:
-    try:
-        return math.exp(value)
-    except OverflowError:
-        return math.inf

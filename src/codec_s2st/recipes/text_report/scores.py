@@ -70,6 +70,14 @@ class Question:
     """The right one, from 0."""
 
 
+def exp(value: float) -> float:
+    """Returns e to the ``value``, infinity where that is more than a float can hold, as of a model that is broken."""
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
+
+
 def plain_perplexity(
     scorer: TextScorer, tokenizer: Tokenizer, texts: Sequence[str], *, on_text: OnText = lambda: None
 ) -> Perplexity:
@@ -108,7 +116,7 @@ def plain_perplexity(
         return Perplexity(math.nan, math.nan, 0, 0, 0)
 
     return Perplexity(
-        perplexity=math.exp(nats / num_ids),
+        perplexity=exp(nats / num_ids),
         bits_per_byte=nats / math.log(2) / num_bytes,
         num_texts=len(requests),
         num_ids=num_ids,
@@ -141,7 +149,7 @@ def last_words(
 
     num = len(requests)
 
-    return LastWords(num_right / num, math.exp(nats / num), num) if num else LastWords(math.nan, math.nan, 0)
+    return LastWords(num_right / num, exp(nats / num), num) if num else LastWords(math.nan, math.nan, 0)
 
 
 def multiple_choice(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from fairseq2.device import CPU
+from fairseq2.gang import FakeGang
 from torch import Tensor
 
 from codec_s2st.cli import main
@@ -17,7 +20,8 @@ from codec_s2st.models.codec_lm.loader import lazy_checkpoint_path
 from codec_s2st.models.codec_lm.model import CodecLM
 from codec_s2st.models.codec_lm.text_llm import read_text_llm
 from codec_s2st.recipes.text_report import likelihood
-from codec_s2st.recipes.text_report.likelihood import Request, TextScorer
+from codec_s2st.recipes.text_report.likelihood import Likelihood, Request, TextScorer
+from codec_s2st.recipes.text_report.retention import TextItems, TextRetentionUnit
 from codec_s2st.recipes.text_report.scores import (
     Question,
     last_words,
@@ -198,6 +202,32 @@ class TestLastWords:
         texts = [f"7 8 {right}", f"7 8 {(right + 1) % 40}"]
 
         assert last_words(TextScorer(model), Words(), texts).accuracy == 0.5
+
+
+def test_model_that_is_broken_has_figures(model: CodecLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    def score(scorer: TextScorer, requests: Sequence[Request]) -> Iterator[Likelihood]:
+        for request in requests:
+            num = len(request.continuation)
+
+            # More than e can be raised to.
+            yield Likelihood(log_probability=-1e4 * num, is_greedy=False, num_ids=num)
+
+    monkeypatch.setattr(TextScorer, "score", score)
+
+    scorer = TextScorer(model)
+
+    plain = plain_perplexity(scorer, TOKENIZER, TEXTS)
+
+    assert plain.perplexity == math.inf and math.isfinite(plain.bits_per_byte)
+
+    assert last_words(scorer, TOKENIZER, TEXTS).perplexity == math.inf
+
+    # Nor does it end a training.
+    unit = TextRetentionUnit(model, TOKENIZER, TextItems(TEXTS), FakeGang(CPU), language=None, is_due=lambda step: True)
+
+    figures = {figure: value for figure, value, weight in unit._score(scorer) if math.isfinite(weight)}
+
+    assert figures["perplexity"] == math.inf and figures["bits_per_byte"] == plain.bits_per_byte
 
 
 class TestSplit:
