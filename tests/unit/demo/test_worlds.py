@@ -178,3 +178,8 @@ def test_what_a_smaller_world_says_a_larger_one_says_too(world: str) -> None:
 def test_no_other_world_is_known() -> None:
     with pytest.raises(UserInputError, match="did you mean 'small'"):
         load_world("smal")
+
+
+def test_more_than_a_world_can_hold_is_refused_at_once() -> None:
+    with pytest.raises(UserInputError, match="holds fewer than 1000000000 different sentences"):
+        sample_pairs("train", 10**9, 1, world="demo")

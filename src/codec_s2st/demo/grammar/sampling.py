@@ -127,11 +127,15 @@ def _take(world: World, split: str, num: int, seed: int, stream: str) -> list[Pa
     if num == 0:
         return pairs
 
-    for pair in _draw(world, split, seed, stream):
-        pairs.append(pair)
+    num_derivations = _num_derivations(world.grammar)
 
-        if len(pairs) == num:
-            return pairs
+    # Else it is found out when memory is full of sentences.
+    if num <= sum(num_derivations[template.symbol] for template in world.templates):
+        for pair in _draw(world, split, seed, stream):
+            pairs.append(pair)
+
+            if len(pairs) == num:
+                return pairs
 
     raise UserInputError(f"the split '{split}' of the demo world holds fewer than {num} different sentences")
 
