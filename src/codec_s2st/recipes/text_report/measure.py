@@ -102,6 +102,7 @@ def measure(
                     tags=tags,
                     tokenizer=loaded.tokenizer.name,
                     tokenizer_hash=loaded.tokenizer.hash,
+                    tokenizer_size=loaded.tokenizer.size,
                     plain=plain_perplexity(*args, texts, on_text=on_text) if texts else None,
                     last_words=last_words(*args, texts, on_text=on_text) if texts else None,
                     choices=multiple_choice(*args, questions, on_text=on_text) if questions else None,

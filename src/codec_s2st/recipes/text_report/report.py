@@ -31,6 +31,7 @@ class ModelScores:
 
     tokenizer: str
     tokenizer_hash: str
+    tokenizer_size: int | None = None
 
     plain: Perplexity | None = None
     last_words: LastWords | None = None
@@ -80,10 +81,10 @@ class TextReport:
             for _, part, name, style in columns:
                 value, base = (_get(entry, part, name) for entry in (scores, self.models[0]))
 
-                text = "-" if value is None else format(value, style)
+                text = "-" if value is None else _format(value, style)
 
                 if value is not None and base is not None and scores is not self.models[0]:
-                    text += f" ({value - base:+{style}})"
+                    text += f" ({_format(value - base, f'+{style}')})"
 
                 row.append(text)
 
@@ -97,6 +98,15 @@ class TextReport:
 
         if len({scores.tokenizer_hash for scores in self.models}) > 1:
             remarks.append("the tokenizers differ, so that perplexities are of other ids: compare bits a byte")
+
+        base = self.models[0]
+
+        # Such a base knows less of the texts than nothing; what others lose on them is no forgetting.
+        if base.plain is not None and base.tokenizer_size is not None and base.plain.perplexity > base.tokenizer_size:
+            remarks.append(
+                f"{base.model} does worse on these texts than guessing, of perplexity {base.tokenizer_size}: "
+                "it has never learnt them, and they cannot tell what was forgotten"
+            )
 
         for scores in self.models:
             if scores.plain is not None and scores.plain.num_cut:
@@ -178,6 +188,11 @@ def _get(scores: ModelScores, part: str, name: str) -> float | None:
     value = getattr(scores, part)
 
     return None if value is None else _finite(getattr(value, name))
+
+
+def _format(value: float, style: str) -> str:
+    """Formats a figure; one of seven digits or more before the point is written as a power of ten."""
+    return format(value, style if abs(value) < 1e6 else style[: -len(".1f")] + ".2e")
 
 
 def _finite(value: Any) -> Any:
