@@ -130,7 +130,8 @@ def test_nothing_of_ours_runs_texts_or_unpickles() -> None:
 
     for file in set(root.rglob("*.py")) - {workers}:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call):
+            # Tensors alone are read so: what else a pickle would make is refused.
+            if isinstance(node, ast.Call) and "weights_only=True" not in map(ast.unparse, node.keywords):
                 assert ast.unparse(node.func) not in forbidden, f"{file}:{node.lineno}"
 
             if isinstance(node, ast.Import | ast.ImportFrom):
