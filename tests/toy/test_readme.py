@@ -12,6 +12,7 @@ import soundfile
 
 from codec_s2st.cli import COMMANDS
 from codec_s2st.demo.utterances import iter_demo_utterances
+from codec_s2st.experiment.reading import find_experiment
 from codec_s2st.launch.preset import load_preset
 from codec_s2st.share import preset_path
 
@@ -51,6 +52,8 @@ def test_commands_and_presets_exist(path: Path) -> None:
 
             if words[0] == "launch":
                 assert load_preset(preset)
+            elif words[0] == "experiment":
+                assert find_experiment(words[1], preset).is_file()
             else:
                 assert preset_path(words[0], preset).is_file()
 
