@@ -105,6 +105,13 @@ class TestChooseItems:
         assert others == [entry for entry in choose_items(items, seed=1, num=4) if entry.group == RANDOM]
         assert others != [entry for entry in choose_items(items, seed=2, num=4) if entry.group == RANDOM]
 
+    def test_worst_come_first_and_none_without_a_wrong_word(self) -> None:
+        said = ["one two three b", "x two three b", "x y three b"]
+
+        chosen = choose_items([make_item(idx, text) for idx, text in enumerate(said)], seed=0)
+
+        assert [(entry.item.id, entry.group) for entry in chosen] == [("i2", WORST), ("i1", WORST), ("i0", RANDOM)]
+
     def test_few_items_are_all_shown_once(self) -> None:
         chosen = choose_items([make_item(0, "one"), make_item(1, "two")], seed=0)
 

@@ -49,18 +49,23 @@ class PageItem:
 
 
 def choose_items(items: Sequence[EvaluatedItem], *, seed: int, num: int = NUM_ITEMS) -> list[PageItem]:
-    """Returns the worst items, and so many of the others at random, each in the order of the report."""
+    """Returns the worst items, the worst first, and so many of the others at random, in the order of the report.
+
+    What has no wrong word is not among the worst, however few items there are.
+    """
     scored = [PageItem(item, error, WORST) for item in items if (error := item_error(item)) is not None]
 
     # Of equal ones, those that come first.
     order = sorted(range(len(scored)), key=lambda idx: -scored[idx].error)
 
-    worst, rest = order[:num], sorted(order[num:])
+    worst = [idx for idx in order[:num] if scored[idx].error > 0]
+
+    rest = sorted(order[len(worst) :])
 
     others = Random(seed).sample(rest, min(num, len(rest)))
 
     return [
-        *(scored[idx] for idx in sorted(worst)),
+        *(scored[idx] for idx in worst),
         *(PageItem(scored[idx].item, scored[idx].error, RANDOM) for idx in sorted(others)),
     ]
 
