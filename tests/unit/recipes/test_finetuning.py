@@ -169,7 +169,8 @@ class TestLearningRates:
         start = copies(make_model())
 
         for name, expected in copies(reference).items():
-            torch.testing.assert_close(merged[name], expected, rtol=0, atol=1e-6)
+            # Adam divides by a gradient's size: of one that is near zero, the last bits count.
+            torch.testing.assert_close(merged[name], expected, rtol=0, atol=5e-6)
 
             assert (expected - start[name]).abs().max() > 1e-3 or "k_proj.bias" in name
 
