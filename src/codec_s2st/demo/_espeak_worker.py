@@ -8,8 +8,9 @@ It imports neither numpy nor torch and starts no thread, which makes the fork sa
 Protocol, little endian. Start: the worker writes the sample rate as int32 (negative: the library could not start).
 Request: int32 length and that many bytes of UTF-8, ``voice \\t speed \\t pitch \\t range \\t seed \\t text``.
 Reply: int32 length and that many bytes of 16-bit PCM, then int32 number of events and two int32 for each: where a word
-begins in the text (characters, from 0; -1 for the end of a clause), and the time (milliseconds). A length of -1 says
-that the voice does not exist, -2 that the child failed; nothing follows then.
+begins in the text (characters, from 0; -1 for the end of a clause), and the time (milliseconds); then int32 number of
+phonemes, and for each its name (8 bytes, padded with zeros) and when it begins (int32, milliseconds). A length of -1
+says that the voice does not exist, -2 that the child failed; nothing follows then.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 from typing import Any
 
 _OUTPUT_SYNCHRONOUS = 2
+_INITIALIZE_PHONEME_EVENTS = 0x0001
 _INITIALIZE_DONT_EXIT = 0x8000
 _CHARS_UTF8 = 1
 _POSITION_CHARACTER = 1
@@ -30,7 +32,7 @@ NO_VOICE = -1
 FAILED = -2
 
 # Of `espeak_EVENT_TYPE` in espeak-ng's speak_lib.h.
-_LIST_TERMINATED, _WORD, _END = 0, 1, 5
+_LIST_TERMINATED, _WORD, _END, _PHONEME = 0, 1, 5, 7
 
 
 class _Event(ctypes.Structure):
@@ -85,6 +87,8 @@ def _speak(library: ctypes.CDLL, request: bytes) -> None:
 
     told: list[tuple[int, int]] = []
 
+    phonemes: list[tuple[bytes, int]] = []
+
     # mypy has no type for a pointer to a structure.
     def on_samples(samples: int | None, num_samples: int, events: Any) -> int:
         if samples and num_samples > 0:
@@ -98,6 +102,8 @@ def _speak(library: ctypes.CDLL, request: bytes) -> None:
                 position = events[i].text_position - 1 if events[i].type == _WORD else -1
 
                 told.append((position, events[i].audio_position))
+            elif events[i].type == _PHONEME:
+                phonemes.append((events[i].id, events[i].audio_position))
 
             i += 1
 
@@ -128,7 +134,9 @@ def _speak(library: ctypes.CDLL, request: bytes) -> None:
 
     numbers = [number for event in told for number in event]
 
-    _reply(len(pcm), pcm + struct.pack(f"<{1 + len(numbers)}i", len(told), *numbers))
+    reply = pcm + struct.pack(f"<{1 + len(numbers)}i", len(told), *numbers) + struct.pack("<i", len(phonemes))
+
+    _reply(len(pcm), reply + b"".join(struct.pack("<8si", name, time) for name, time in phonemes))
 
 
 def main(library_path: str, data_path: str) -> None:
@@ -148,7 +156,9 @@ def main(library_path: str, data_path: str) -> None:
     # espeak-ng cuts a long path short without a word: give it a relative one.
     os.chdir(os.path.dirname(os.path.abspath(data_path)))
 
-    sample_rate = library.espeak_Initialize(_OUTPUT_SYNCHRONOUS, 0, b".", _INITIALIZE_DONT_EXIT)
+    sample_rate = library.espeak_Initialize(
+        _OUTPUT_SYNCHRONOUS, 0, b".", _INITIALIZE_DONT_EXIT | _INITIALIZE_PHONEME_EVENTS
+    )
 
     _write(struct.pack("<i", sample_rate))
 

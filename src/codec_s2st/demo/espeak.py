@@ -70,16 +70,45 @@ LARGE_TARGET_VOICES: Final = _voices("eng", "en-us+klatt3", "en-us+klatt", "en-u
 """The targets of the world ``large``: those that the listener understands best; see docs/demo-world.md."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TimedSpeech:
+    """An utterance, and when what in it is said."""
+
+    wave: Wave
+    """[N] at 16 kHz, float32, peak 0.7, with 40 ms of silence kept at both ends."""
+
+    words: tuple[TimedSpan, ...]
+    """The words; espeak-ng says some, such as "of the", as one."""
+
+    phonemes: tuple[TimedSpan, ...]
+    """The phonemes by espeak-ng's own names, stress marks included; pauses begin with an underscore."""
+
+
 def synthesise(
     text: str, voice: Voice, *, speed_wpm: int = 200, pitch: int = 50, pitch_range: int = 50, seed: int = 0
 ) -> Wave:
-    """Says ``text``; see :func:`synthesise_words`, which also tells when."""
-    return synthesise_words(text, voice, speed_wpm=speed_wpm, pitch=pitch, pitch_range=pitch_range, seed=seed)[0]
+    """Says ``text``; see :func:`synthesise_timed`, which also tells when.
+
+    :returns: The wave [N].
+    """
+    return synthesise_timed(text, voice, speed_wpm=speed_wpm, pitch=pitch, pitch_range=pitch_range, seed=seed).wave
 
 
 def synthesise_words(
     text: str, voice: Voice, *, speed_wpm: int = 200, pitch: int = 50, pitch_range: int = 50, seed: int = 0
 ) -> tuple[Wave, tuple[TimedSpan, ...]]:
+    """Says ``text``; see :func:`synthesise_timed`.
+
+    :returns: The wave, and when its words are said.
+    """
+    speech = synthesise_timed(text, voice, speed_wpm=speed_wpm, pitch=pitch, pitch_range=pitch_range, seed=seed)
+
+    return speech.wave, speech.words
+
+
+def synthesise_timed(
+    text: str, voice: Voice, *, speed_wpm: int = 200, pitch: int = 50, pitch_range: int = 50, seed: int = 0
+) -> TimedSpeech:
     """Says ``text``.
 
     :param text: One sentence; a trailing ``?`` gives a question's melody.
@@ -87,9 +116,6 @@ def synthesise_words(
     :param pitch: The height of the voice, 0 to 99; 50 is the voice's own.
     :param pitch_range: How lively the melody is, 0 to 99.
     :param seed: What espeak-ng's noise sources start from.
-
-    :returns: The wave [N] at 16 kHz, float32, peak 0.7, with 40 ms of silence kept at both ends.
-    :returns: When its words are said; espeak-ng says some, such as "of the", as one.
 
     :raises UserInputError: The wheel is missing, the voice does not exist, a value is out of range, or the text has
         nothing to say.
@@ -114,14 +140,20 @@ def synthesise_words(
     if reply is None:
         raise UserInputError(f"espeak-ng has no voice '{voice.espeak_id}'")
 
-    pcm, events = reply
-
-    wave, trimmed = _trim(resample(np.frombuffer(pcm, dtype="<i2").astype(np.float32), client.sample_rate, SAMPLE_RATE))
+    wave, trimmed = _trim(
+        resample(np.frombuffer(reply.pcm, dtype="<i2").astype(np.float32), client.sample_rate, SAMPLE_RATE)
+    )
 
     if wave.size == 0:
         raise UserInputError(f"espeak-ng says nothing for the text {text!r}")
 
-    return wave, _spans(text, events, trimmed, wave.size / SAMPLE_RATE)
+    seconds = wave.size / SAMPLE_RATE
+
+    return TimedSpeech(
+        wave=wave,
+        words=_spans(text, reply.events, trimmed, seconds),
+        phonemes=_phoneme_spans(reply.phonemes, trimmed, seconds),
+    )
 
 
 def _spans(text: str, events: list[tuple[int, int]], trimmed: float, seconds: float) -> tuple[TimedSpan, ...]:
@@ -144,6 +176,27 @@ def _spans(text: str, events: list[tuple[int, int]], trimmed: float, seconds: fl
         for (begin, _), start, end in zip(events, times, ends, strict=True)
         if begin >= 0
     )
+
+
+def _phoneme_spans(phonemes: list[tuple[str, int]], trimmed: float, seconds: float) -> tuple[TimedSpan, ...]:
+    times = [min(max(time / 1000 - trimmed, 0.0), seconds) for _, time in phonemes]
+
+    ends = [*times[1:], seconds]
+
+    return tuple(
+        TimedSpan(name, start, end) for (name, _), start, end in zip(phonemes, times, ends, strict=True) if end > start
+    )
+
+
+@dataclass(frozen=True)
+class _Reply:
+    """What the worker says of one utterance."""
+
+    pcm: bytes
+
+    events: list[tuple[int, int]]
+
+    phonemes: list[tuple[str, int]]
 
 
 class _Client:
@@ -173,8 +226,8 @@ class _Client:
         if self.sample_rate <= 0:
             raise CodecS2STError(f"espeak-ng cannot start: its data is not in {espeakng_loader.get_data_path()}")
 
-    def ask(self, request: bytes) -> tuple[bytes, list[tuple[int, int]]] | None:
-        """Returns the 16-bit PCM and the events for ``request``, or ``None`` where the voice does not exist."""
+    def ask(self, request: bytes) -> _Reply | None:
+        """Returns the answer to ``request``, or ``None`` where the voice does not exist."""
         try:
             self._stream(self._process.stdin).write(struct.pack("<i", len(request)) + request)
         except BrokenPipeError:
@@ -185,7 +238,11 @@ class _Client:
         if status >= 0:
             pcm = self._read(status)
 
-            return pcm, [(self._read_int(), self._read_int()) for _ in range(self._read_int())]
+            events = [(self._read_int(), self._read_int()) for _ in range(self._read_int())]
+
+            phonemes = [(self._read_name(), self._read_int()) for _ in range(self._read_int())]
+
+            return _Reply(pcm, events, phonemes)
 
         if status == _espeak_worker.NO_VOICE:
             return None
@@ -203,6 +260,9 @@ class _Client:
         (value,) = struct.unpack("<i", self._read(4))
 
         return int(value)
+
+    def _read_name(self) -> str:
+        return self._read(8).rstrip(b"\0").decode()
 
     def _read(self, num_bytes: int) -> bytes:
         stream = self._stream(self._process.stdout)

@@ -219,7 +219,7 @@ class TestMelCodecConfig:
         changed = wave.clone()
         changed[:, 20 * HOP : 21 * HOP] = 1.0
 
-        differs = (codec.encoder(wave) != codec.encoder(changed)).any(-1)[0]
+        differs = (codec.encoder(wave)[0] != codec.encoder(changed)[0]).any(-1)[0]
 
         frames = differs.nonzero().flatten().tolist()
 

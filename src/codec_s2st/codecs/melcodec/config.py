@@ -36,6 +36,16 @@ class MelCodecConfig:
     codebook_size: int = 512
     """Codes of one level."""
 
+    phonetic_codebook_size: int = 0
+    """If positive, the first level is a quantizer of its own, of so many codes, that learns what is said: it is trained
+    to tell the phonemes, as the semantic codes of Mimi and CosyVoice are. The levels after it code the rest."""
+
+    num_phonemes: int = 0
+    """The number of phonemes, silence among them, that the first level is trained to tell apart."""
+
+    phonemes_per_frame: int = 2
+    """How many phonemes are told of one codec frame, at evenly spaced times."""
+
     latent_dim: int = 64
     """Width of the quantized vectors."""
 
@@ -71,6 +81,9 @@ class MelCodecConfig:
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
+        if self.phonetic_codebook_size:
+            return (self.phonetic_codebook_size, *[self.codebook_size] * (self.num_codebooks - 1))
+
         return (self.codebook_size,) * self.num_codebooks
 
     @property

@@ -60,18 +60,21 @@ def convert_melcodec_state_dict(state_dict: dict[str, object], config: MelCodecC
 
         converted[name] = value
 
-    codebooks = converted.get("quantizer.codebooks")
+    for name in [name for name in converted if name.endswith("quantizer.codebooks")]:
+        codebooks = converted[name]
 
-    # Whoever goes on training starts with every code in moderate use.
-    if isinstance(codebooks, Tensor) and "quantizer.usage" not in converted:
-        converted["quantizer.usage"] = torch.ones(codebooks.shape[:2])
-        converted["quantizer.totals"] = codebooks.clone()
+        prefix = name.removesuffix("codebooks")
+
+        # Whoever goes on training starts with every code in moderate use.
+        if isinstance(codebooks, Tensor) and f"{prefix}usage" not in converted:
+            converted[f"{prefix}usage"] = torch.ones(codebooks.shape[:2])
+            converted[f"{prefix}totals"] = codebooks.clone()
 
     return converted
 
 
 def publish_state_dict(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """The reverse: drops what only training needs and rounds to fp16."""
-    training_only = {"quantizer.usage", "quantizer.totals"}
+    training_only = ("quantizer.usage", "quantizer.totals")
 
-    return {name: value.half().contiguous() for name, value in state_dict.items() if name not in training_only}
+    return {name: value.half().contiguous() for name, value in state_dict.items() if not name.endswith(training_only)}

@@ -32,9 +32,11 @@ class MelEncoder(Module):
         self.output_norm = LayerNorm(config.encoder_dim)
         self.output_proj = Linear(config.encoder_dim, config.latent_dim)
 
+        self.phonetic_proj = Linear(config.encoder_dim, config.latent_dim) if config.phonetic_codebook_size else None
+
     @override
-    def forward(self, wave: Tensor) -> Tensor:
-        """Maps [B, N] to [B, T, C]; N is T * hop_length."""
+    def forward(self, wave: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Maps [B, N] to [B, T, C], and to as much for the phonetic level; N is T * hop_length."""
         mels = self.log_mel(wave)
 
         # (B, F, M) -> (B, T, F / T * M): the spectra of one frame lie side by side, nothing is averaged away.
@@ -42,9 +44,11 @@ class MelEncoder(Module):
 
         seqs = self.blocks(self.input_norm(self.input_proj(seqs)))
 
-        seqs = self.output_proj(self.output_norm(seqs))
+        seqs = self.output_norm(seqs)
 
-        return seqs  # type: ignore[no-any-return]
+        phonetic = None if self.phonetic_proj is None else self.phonetic_proj(seqs)
+
+        return self.output_proj(seqs), phonetic
 
 
 class MelDecoder(Module):

@@ -69,6 +69,9 @@ class CodecLossSection:
     commitment_weight: float = 0.25
     """Weight of the distance between latent vectors and their codes."""
 
+    phoneme_weight: float = 0.5
+    """Weight of telling the phonemes, where the codec has a phonetic level."""
+
     num_free_steps: int = 200
     """Steps without quantization; then k-means sets the code books. Code books that are set earlier hold the latent
     vectors of an encoder that knows nothing yet: measured, 0.87 against 0.89 STOI after 200 steps."""

@@ -1,6 +1,6 @@
 """Speech for training the embedded codec: random crops for training, whole utterances for validation.
 
-Legend: B batch, N samples.
+Legend: B batch, N samples, T codec frame, P phonemes a frame.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from typing_extensions import Self, override
 
+from codec_s2st.recipes.codec.speech import SpeechClip
+
 _MAX_CUT: Final = 6.0
 
 _MAX_BOOST: Final = 2.0
@@ -27,9 +29,30 @@ class SpeechBatch(SupportsDeviceTransfer):
     wave: Tensor
     """[B, N], float32 in [-1, 1]; N is a multiple of the codec's hop."""
 
+    phonemes: Tensor | None = None
+    """What is said at evenly spaced times. [B, P * T], int64."""
+
     @override
     def to(self, device: Device, *, non_blocking: bool = False) -> None:
         self.wave = self.wave.to(device, non_blocking=non_blocking)
+
+        if self.phonemes is not None:
+            self.phonemes = self.phonemes.to(device, non_blocking=non_blocking)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhonemeGrid:
+    """At which samples the phonemes of a clip are asked for."""
+
+    hop_length: int
+
+    per_frame: int
+
+    def samples(self, num_samples: int) -> Tensor:
+        """Returns P evenly spaced samples of each frame. *Shape:* [P * T], float32."""
+        num_phonemes = num_samples // self.hop_length * self.per_frame
+
+        return (torch.arange(num_phonemes) + 0.5) * (self.hop_length / self.per_frame)
 
 
 @final
@@ -37,15 +60,23 @@ class CropReader(DataReader[SpeechBatch]):
     """Reads batches of random crops without end; batch k of a rank depends on seed, rank and k alone."""
 
     def __init__(
-        self, speech: Sequence[Tensor], *, batch_size: int, crop_size: int, silence_size: int, seed: int, rank: int
+        self,
+        speech: Sequence[SpeechClip],
+        *,
+        batch_size: int,
+        crop_size: int,
+        silence_size: int,
+        seed: int,
+        rank: int,
+        grid: PhonemeGrid | None = None,
     ) -> None:
         """
-        :param speech: Waveforms [N], float32.
         :param crop_size: Samples of a crop.
         :param silence_size: Samples of silence put before and after every waveform.
+        :param grid: If given, batches say which phonemes are heard.
         """
         if len(speech) == 0:
-            raise ValueError("`speech` must hold at least one waveform, but is empty instead.")
+            raise ValueError("`speech` must hold at least one utterance, but is empty instead.")
 
         self._speech = speech
         self._batch_size = batch_size
@@ -53,6 +84,7 @@ class CropReader(DataReader[SpeechBatch]):
         self._silence_size = silence_size
         self._seed = seed
         self._rank = rank
+        self._grid = grid
         self._batch_idx = 0
 
     @override
@@ -76,15 +108,20 @@ class CropReader(DataReader[SpeechBatch]):
 
         crops = [self._crop(generator) for _ in range(self._batch_size)]
 
-        return SpeechBatch(torch.stack(crops))
+        waves = torch.stack([wave for wave, _ in crops])
 
-    def _crop(self, generator: torch.Generator) -> Tensor:
+        if self._grid is None:
+            return SpeechBatch(waves)
+
+        return SpeechBatch(waves, torch.stack([phonemes for _, phonemes in crops if phonemes is not None]))
+
+    def _crop(self, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         def draw(limit: int) -> int:
             return int(torch.randint(limit, (), generator=generator))
 
-        wave = self._speech[draw(len(self._speech))]
+        clip = self._speech[draw(len(self._speech))]
 
-        wave = pad(wave, (self._silence_size, self._silence_size))
+        wave = pad(clip.wave, (self._silence_size, self._silence_size))
 
         wave = pad(wave, (0, max(0, self._crop_size - wave.size(0))))
 
@@ -92,13 +129,20 @@ class CropReader(DataReader[SpeechBatch]):
 
         crop = wave[start : start + self._crop_size]
 
+        phonemes = None
+
+        if self._grid is not None:
+            assert clip.phonemes is not None
+
+            phonemes = clip.phonemes.at(self._grid.samples(self._crop_size) + (start - self._silence_size))
+
         # Half the crops keep their level; the others teach the codec that recordings differ.
         if draw(2) == 0:
-            return crop
+            return crop, phonemes
 
         decibels = torch.empty(()).uniform_(-_MAX_CUT, _MAX_BOOST, generator=generator).item()
 
-        return crop * math.pow(10.0, decibels / 20.0)
+        return crop * math.pow(10.0, decibels / 20.0), phonemes
 
     @override
     def reset(self) -> None:
@@ -122,9 +166,10 @@ class CropReader(DataReader[SpeechBatch]):
 class ClipReader(DataReader[SpeechBatch]):
     """Reads whole utterances one by one; every rank reads all, which is cheaper than to keep ranks in step."""
 
-    def __init__(self, speech: Sequence[Tensor], *, hop_length: int) -> None:
+    def __init__(self, speech: Sequence[SpeechClip], *, hop_length: int, grid: PhonemeGrid | None = None) -> None:
         self._speech = speech
         self._hop_length = hop_length
+        self._grid = grid
         self._clip_idx = 0
 
     @override
@@ -136,11 +181,20 @@ class ClipReader(DataReader[SpeechBatch]):
         if self._clip_idx == len(self._speech):
             raise StopIteration
 
-        wave = self._speech[self._clip_idx]
+        clip = self._speech[self._clip_idx]
 
         self._clip_idx += 1
 
-        return [SpeechBatch(pad(wave, (0, -wave.size(0) % self._hop_length)).unsqueeze(0))]
+        wave = pad(clip.wave, (0, -clip.wave.size(0) % self._hop_length))
+
+        phonemes = None
+
+        if self._grid is not None:
+            assert clip.phonemes is not None
+
+            phonemes = clip.phonemes.at(self._grid.samples(wave.size(0)))[None]
+
+        return [SpeechBatch(wave[None], phonemes)]
 
     @override
     def reset(self) -> None:

@@ -67,6 +67,8 @@ def register_codec_metrics(container: DependencyContainer, *, max_num_levels: in
     register("stoi", "STOI", 91, higher_better=True)
     register("reconstruction_loss", "Reconstruction Loss", 92)
     register("commitment_loss", "Commitment Loss", 93)
+    register("phoneme_loss", "Phoneme Loss", 94)
+    register("phoneme_accuracy", "Phoneme Accuracy", 95, higher_better=True)
 
     for level in range(max_num_levels):
         register(f"perplexity_level_{level}", f"Perplexity of Level {level}", 210 + level, higher_better=True)

@@ -13,8 +13,9 @@ from typing_extensions import override
 
 from codec_s2st.codecs.melcodec.loss import SpectralLoss
 from codec_s2st.codecs.melcodec.model import MelCodec
+from codec_s2st.errors import UserInputError
 from codec_s2st.recipes.codec.config import CodecDataSection, CodecRecipeConfig
-from codec_s2st.recipes.codec.data import ClipReader, CropReader
+from codec_s2st.recipes.codec.data import ClipReader, CropReader, PhonemeGrid
 from codec_s2st.recipes.codec.metrics import register_codec_metrics
 from codec_s2st.recipes.codec.speech import SpeechSplits, demo_speech, manifest_speech
 from codec_s2st.recipes.codec.unit import CodecTrainUnit, CodecValidUnit
@@ -54,6 +55,17 @@ class CodecRecipe(Recipe):
 
         criterion = SpectralLoss(sample_rate=spec.sample_rate).to(gangs.device)
 
+        grid = None
+
+        if codec.config.phonetic_codebook_size:
+            if config.data.manifest is not None:
+                raise UserInputError(
+                    "the codec has a phonetic level, but no manifest says which phonemes are heard",
+                    hint="train it on the demo world, or set model.config_overrides.phonetic_codebook_size to 0",
+                )
+
+            grid = PhonemeGrid(hop_length=spec.hop_length, per_frame=codec.config.phonemes_per_frame)
+
         reader = CropReader(
             speech.train,
             batch_size=config.data.batch_size,
@@ -61,6 +73,7 @@ class CodecRecipe(Recipe):
             silence_size=int(config.data.silence_seconds * spec.sample_rate),
             seed=config.common.seed,
             rank=gangs.dp.rank,
+            grid=grid,
         )
 
         def init_wave() -> Tensor:
@@ -70,7 +83,7 @@ class CodecRecipe(Recipe):
 
         valid_units = [CodecValidUnit(name, codec, criterion) for name in speech.valid]
 
-        valid_readers = [ClipReader(waves, hop_length=spec.hop_length) for waves in speech.valid.values()]
+        valid_readers = [ClipReader(clips, hop_length=spec.hop_length, grid=grid) for clips in speech.valid.values()]
 
         return create_surviving_task(
             context,

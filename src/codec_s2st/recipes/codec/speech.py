@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, final, overload
+from typing import TYPE_CHECKING, Any, Final, final, overload
 
 import numpy as np
 import torch
@@ -23,45 +23,84 @@ if TYPE_CHECKING:
     from codec_s2st.demo.espeak import Voice
 
 # Raise it when what `_synthesise` says changes: the cached speech is then made anew.
-_VERSION: Final = 1
+_VERSION: Final = 2
+
+
+@dataclass(frozen=True)
+class SpeechClip:
+    """An utterance."""
+
+    wave: Tensor
+    """[N], float32."""
+
+    phonemes: PhonemeTrack | None
+    """What is said; ``None`` where nobody knows."""
+
+
+@dataclass(frozen=True)
+class PhonemeTrack:
+    """Phonemes, one after the other; before the first there is silence, number 0."""
+
+    begins: Tensor
+    """The samples at which they begin, increasing. *Shape:* [K]."""
+
+    numbers: Tensor
+    """*Shape:* [K]."""
+
+    def at(self, samples: Tensor) -> Tensor:
+        """Returns the numbers of what is being said at ``samples`` [M]. *Shape:* [M], int64."""
+        place = torch.searchsorted(self.begins, samples, right=True)
+
+        return torch.cat((self.numbers.new_zeros(1), self.numbers))[place].long()
 
 
 @dataclass(kw_only=True)
 class SpeechSplits:
-    """Waveforms [N] by use, float32."""
+    """Utterances by use."""
 
-    train: Sequence[Tensor]
+    train: Sequence[SpeechClip]
 
-    valid: dict[str, Sequence[Tensor]]
+    valid: dict[str, Sequence[SpeechClip]]
     """By the name of the validation unit."""
 
 
 @final
-class PackedSpeech(Sequence[Tensor]):
-    """Waveforms in memory, 16 bits a sample."""
+class PackedSpeech(Sequence[SpeechClip]):
+    """Utterances in memory, 16 bits a sample."""
 
-    def __init__(self, samples: NDArray[np.int16], lengths: NDArray[np.int64]) -> None:
-        self._samples = torch.from_numpy(samples)
-        self._ends = np.cumsum(lengths)
+    def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """
+        :param arrays: ``samples`` of all utterances and their ``lengths``; ``begins`` and ``numbers`` of all phonemes,
+            and how many an utterance has, ``counts``.
+        """
+        self._samples, self._begins, self._numbers = (
+            torch.from_numpy(arrays[name]) for name in ("samples", "begins", "numbers")
+        )
+
+        self._ends, self._phoneme_ends = np.cumsum(arrays["lengths"]), np.cumsum(arrays["counts"])
 
     def __len__(self) -> int:
         return len(self._ends)
 
     @overload
-    def __getitem__(self, idx: int) -> Tensor: ...
+    def __getitem__(self, idx: int) -> SpeechClip: ...
 
     @overload
-    def __getitem__(self, idx: slice) -> list[Tensor]: ...
+    def __getitem__(self, idx: slice) -> list[SpeechClip]: ...
 
-    def __getitem__(self, idx: int | slice) -> Tensor | list[Tensor]:
+    def __getitem__(self, idx: int | slice) -> SpeechClip | list[SpeechClip]:
         if isinstance(idx, slice):
             return [self[i] for i in range(*idx.indices(len(self)))]
 
-        end = int(self._ends[idx])
+        samples, phonemes = _range(self._ends, idx), _range(self._phoneme_ends, idx)
 
-        start = int(self._ends[idx - 1]) if idx > 0 else 0
+        return SpeechClip(
+            self._samples[samples].float() / 32768.0, PhonemeTrack(self._begins[phonemes], self._numbers[phonemes])
+        )
 
-        return self._samples[start:end].float() / 32768.0
+
+def _range(ends: NDArray[np.int64], idx: int) -> slice:
+    return slice(int(ends[idx - 1]) if idx > 0 else 0, int(ends[idx]))
 
 
 def demo_speech(num_train: int, num_valid: int, *, seed: int) -> SpeechSplits:
@@ -104,19 +143,13 @@ def _cached(name: str, pairs: list[tuple[str, str]], seed: int) -> PackedSpeech:
     path = cache_dir() / "codec" / f"{name}-{key}.npz"
 
     if not path.exists():
-        waves = _synthesise(pairs, voices, seed)
-
-        samples = np.concatenate(waves)
-
-        lengths = np.array([wave.size for wave in waves], dtype=np.int64)
-
-        _save(path, samples, lengths)
+        _save(path, _synthesise(pairs, voices, seed))
 
     with np.load(path, allow_pickle=False) as file:
-        return PackedSpeech(file["samples"], file["lengths"])
+        return PackedSpeech(file)
 
 
-def _save(path: Path, samples: NDArray[np.int16], lengths: NDArray[np.int64]) -> None:
+def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
 
     # One name a process: several may synthesise at once, and the last one wins with equal bytes.
@@ -124,7 +157,7 @@ def _save(path: Path, samples: NDArray[np.int16], lengths: NDArray[np.int64]) ->
 
     try:
         with tmp_path.open("wb") as file:
-            np.savez(file, samples=samples, lengths=lengths)
+            np.savez(file, **arrays)
 
         tmp_path.replace(path)
     finally:
@@ -133,20 +166,24 @@ def _save(path: Path, samples: NDArray[np.int16], lengths: NDArray[np.int64]) ->
 
 def _synthesise(
     pairs: list[tuple[str, str]], voices: tuple[Sequence[Voice], Sequence[Voice]], seed: int
-) -> list[NDArray[np.int16]]:
-    """Says both sides of each pair; a side without voices stays silent."""
-    from codec_s2st.demo.espeak import synthesise
+) -> dict[str, NDArray[Any]]:
+    """Says both sides of each pair; a side without voices stays silent.
+
+    :returns: What :class:`PackedSpeech` reads.
+    """
+    from codec_s2st.demo.espeak import synthesise_timed
+    from codec_s2st.demo.phonemes import number_phonemes
 
     rng = random.Random(seed)
 
-    waves = []
+    waves, tracks = [], []
 
     for pair in pairs:
         for text, choices in zip(pair, voices, strict=True):
             if not choices:
                 continue
 
-            wave = synthesise(
+            speech = synthesise_timed(
                 text,
                 rng.choice(choices),
                 speed_wpm=rng.randint(140, 250),
@@ -155,14 +192,22 @@ def _synthesise(
                 seed=rng.randrange(2**16),
             )
 
-            waves.append((wave * 32767.0).round().astype(np.int16))
+            waves.append((speech.wave * 32767.0).round().astype(np.int16))
 
-    return waves
+            tracks.append(number_phonemes(speech.phonemes))
+
+    return {
+        "samples": np.concatenate(waves),
+        "lengths": np.array([wave.size for wave in waves], dtype=np.int64),
+        "begins": np.concatenate([begins for begins, _ in tracks]),
+        "numbers": np.concatenate([numbers for _, numbers in tracks]),
+        "counts": np.array([begins.size for begins, _ in tracks], dtype=np.int64),
+    }
 
 
 @final
-class FileSpeech(Sequence[Tensor]):
-    """Waveforms that are read from their files when they are asked for."""
+class FileSpeech(Sequence[SpeechClip]):
+    """Utterances that are read from their files when they are asked for."""
 
     def __init__(self, paths: list[Path], *, sample_rate: int) -> None:
         self._paths = paths
@@ -172,18 +217,18 @@ class FileSpeech(Sequence[Tensor]):
         return len(self._paths)
 
     @overload
-    def __getitem__(self, idx: int) -> Tensor: ...
+    def __getitem__(self, idx: int) -> SpeechClip: ...
 
     @overload
     def __getitem__(self, idx: slice) -> FileSpeech: ...
 
-    def __getitem__(self, idx: int | slice) -> Tensor | FileSpeech:
+    def __getitem__(self, idx: int | slice) -> SpeechClip | FileSpeech:
         if isinstance(idx, slice):
             return FileSpeech(self._paths[idx], sample_rate=self._sample_rate)
 
         from codec_s2st.codecs.audio import read_audio
 
-        return read_audio(self._paths[idx], sample_rate=self._sample_rate).squeeze(0)
+        return SpeechClip(read_audio(self._paths[idx], sample_rate=self._sample_rate).squeeze(0), None)
 
 
 def manifest_speech(path: Path, num_valid: int, *, sample_rate: int) -> SpeechSplits:

@@ -15,6 +15,7 @@ from fairseq2.metrics import Mean, MetricBag
 from fairseq2.trainer import TrainUnit
 from torch import Tensor
 from torch.nn import Module
+from torch.nn.functional import cross_entropy
 from typing_extensions import override
 
 from codec_s2st.codecs.melcodec.loss import SpectralLoss
@@ -52,6 +53,9 @@ class CodecTrainUnit(TrainUnit[SpeechBatch]):
         for name in ("loss", "reconstruction_loss", "commitment_loss"):
             metric_bag.add(name, Mean())
 
+        if self._codec.config.phonetic_codebook_size:
+            metric_bag.add("phoneme_loss", Mean())
+
         add_code_metrics(metric_bag, self._codec.spec.codebook_sizes)
 
     @override
@@ -60,7 +64,7 @@ class CodecTrainUnit(TrainUnit[SpeechBatch]):
 
     @override
     def process_batch(self, batch: SpeechBatch, metric_bag: MetricBag) -> tuple[Tensor, int | None]:
-        has_codebooks = self._codec.quantizer.has_codebooks
+        has_codebooks = self._codec.has_codebooks
 
         quantize = has_codebooks or self._step_nr > self._section.num_free_steps
 
@@ -74,6 +78,15 @@ class CodecTrainUnit(TrainUnit[SpeechBatch]):
         reconstruction_loss = self._criterion(output.wave, batch.wave)
 
         loss = reconstruction_loss + self._section.commitment_weight * output.commitment_loss
+
+        if output.phoneme_logits is not None:
+            assert batch.phonemes is not None
+
+            phoneme_loss = cross_entropy(output.phoneme_logits.flatten(0, 1), batch.phonemes.flatten())
+
+            loss = loss + self._section.phoneme_weight * phoneme_loss
+
+            metric_bag.get("phoneme_loss", Mean).update(phoneme_loss.detach())
 
         metric_bag.get("loss", Mean).update(loss.detach())
         metric_bag.get("reconstruction_loss", Mean).update(reconstruction_loss.detach())
@@ -118,16 +131,24 @@ class CodecValidUnit(EvalUnit[SpeechBatch]):
         if self._intelligibility is not None:
             metric_bag.add("stoi", Mean())
 
+        if self._codec.config.phonetic_codebook_size:
+            metric_bag.add("phoneme_accuracy", Mean())
+
     @override
     def process_batch(self, batch: SpeechBatch, metric_bag: MetricBag) -> None:
         codec = self._codec
 
-        if codec.quantizer.has_codebooks:
+        if codec.has_codebooks:
             codes = codec.encode(batch.wave.unsqueeze(1))
 
             wave = codec.decode(codes).squeeze(1)
 
             update_code_metrics(metric_bag, codes.transpose(1, 2))
+
+            if batch.phonemes is not None:
+                accuracy = (codec.phonemes(codes) == batch.phonemes).float().mean()
+
+                metric_bag.get("phoneme_accuracy", Mean).update(accuracy)
         else:
             wave = codec(batch.wave, quantize=False).wave
 
