@@ -48,6 +48,11 @@ class Voice:
     language: str
     """``spa`` or ``eng``."""
 
+    @property
+    def is_female(self) -> bool:
+        """Whether the variant is one of those that espeak-ng made for women."""
+        return "+f" in self.espeak_id
+
 
 def _voices(language: str, *espeak_ids: str) -> tuple[Voice, ...]:
     return tuple(
@@ -68,6 +73,19 @@ TARGET_VOICES: Final = _voices("eng", "en-us+f2", "en-us+m3")
 
 LARGE_TARGET_VOICES: Final = _voices("eng", "en-us+klatt3", "en-us+klatt", "en-us+klatt4", "en-us+m1", "en-us+f1")
 """The targets of the world ``large``: those that the listener understands best; see docs/demo-world.md."""
+
+# Some of the variants that espeak-ng brings; m8 and f3 are held out.
+_VARIANTS: Final = (
+    "m1 m2 m3 m4 m5 m6 m7 f1 f2 f4 f5 Alicia Andrea Andy Annie Denis Diogo Gene Henrique Jacky Lee Marco Mario Michael "
+    "Mike adam anika antonio belinda benjamin boris caleb david ed edward iven john linda marcelo max michel miguel "
+    "norbert pablo paul pedro rob robert sandro shelby steph travis victor zac"
+).split()
+
+MANY_VOICES: Final = tuple(
+    _voices(language, *(f"{accent}+{variant}" for accent in accents for variant in _VARIANTS))
+    for language, accents in (("spa", ("es", "es-419")), ("eng", ("en-us",)))
+)
+"""Many Spanish and many English voices, none of them held out: for what must know voices, not languages."""
 
 
 @dataclass(frozen=True, kw_only=True)

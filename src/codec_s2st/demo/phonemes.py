@@ -13,8 +13,8 @@ from codec_s2st.demo.espeak import SAMPLE_RATE
 
 # By espeak-ng's names, without stress.
 _NAMES: Final = (
-    "** 0 3 3: ; @ @2 @L A: A@ B D E I I# I2 J^ N O2 O: O@ OI Q R2 S T U U@ V a a# aI aI3 aU aa b d dZ e "
-    "e@ eI f g h i i: i@3 j k l l^ m n n^ o o@ oI oU p r r- s t t# tS u u: v w x z"
+    "** 0 3 3: ; @ @- @2 @L A: A@ B D E I I# I2 J^ N O2 O: O@ OI Q R2 S T U U@ V a a# aI aI3 aU aa b d dZ e "
+    "e@ eI eU f g h i i: i@ i@3 j k l l^ m n n^ o o@ oI oU p r r- s t t# t2 tS u u: v w x z"
 )
 
 SILENCE: Final = 0

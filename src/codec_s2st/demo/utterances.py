@@ -11,11 +11,18 @@ from random import Random
 from typing import Final
 
 from codec_s2st.data.alignment import TimedSpan
-from codec_s2st.demo.espeak import HELD_OUT_VOICES, LARGE_TARGET_VOICES, SOURCE_VOICES, TARGET_VOICES, synthesise_words
+from codec_s2st.demo.espeak import (
+    HELD_OUT_VOICES,
+    LARGE_TARGET_VOICES,
+    SOURCE_VOICES,
+    TARGET_VOICES,
+    Voice,
+    synthesise_words,
+)
 from codec_s2st.demo.grammar import DEMO, Pair, sample_pairs
 from codec_s2st.demo.signal import Wave
 
-# The source varies, the target does not: the model learns what is said, not who says it.
+# The source varies, the target's voice follows from the source's: the model learns what is said.
 _SOURCE_SPEEDS: Final = (165, 230)
 _SOURCE_PITCHES: Final = (30, 70)
 _SOURCE_RANGES: Final = (30, 70)
@@ -104,10 +111,7 @@ def speak(pair: Pair, split: str, seed: int, *, world: str = DEMO) -> DemoUttera
         seed=between((0, 2**30)),
     )
 
-    # After all that is drawn for the source, which is the same however many target voices there are.
-    target_voices = _TARGET_VOICES[world]
-
-    target_voice = target_voices[int(rng.random() * len(target_voices))]
+    target_voice = target_voice_of(source_voice, world)
 
     target, target_words = synthesise_words(pair.spoken(pair.eng), target_voice, speed_wpm=TARGET_SPEED)
 
@@ -120,6 +124,18 @@ def speak(pair: Pair, split: str, seed: int, *, world: str = DEMO) -> DemoUttera
         source_words=_written(source_words),
         target_words=_written(target_words),
     )
+
+
+def target_voice_of(source: Voice, world: str) -> Voice:
+    """Returns the voice that translations of ``source`` are spoken in: each has its own, a woman's has a woman's.
+
+    Could any voice follow any, a model would have to guess what cannot be known.
+    """
+    voices = _TARGET_VOICES[world]
+
+    fitting = [voice for voice in voices if voice.is_female == source.is_female] or voices
+
+    return fitting[(*SOURCE_VOICES, *HELD_OUT_VOICES).index(source) % len(fitting)]
 
 
 def _written(words: tuple[TimedSpan, ...]) -> tuple[TimedSpan, ...]:

@@ -18,7 +18,8 @@ get_melcodec_hub: Final = ModelHubAccessor(MELCODEC_FAMILY, kls=MelCodec, config
 
 
 def register_melcodec(container: DependencyContainer) -> None:
-    """Registers the family and its architectures ``demo`` (the shipped codec) and ``tiny`` (for tests)."""
+    """Registers the family and its architectures ``demo`` (the shipped codec), ``phonetic`` (the same with a phonetic
+    level for the demo world's phonemes) and ``tiny`` (for tests)."""
     register_model_family(
         container,
         MELCODEC_FAMILY,
@@ -33,6 +34,11 @@ def register_melcodec(container: DependencyContainer) -> None:
     @arch("demo")
     def demo() -> MelCodecConfig:
         return MelCodecConfig()
+
+    @arch("phonetic")
+    def phonetic() -> MelCodecConfig:
+        # As many as codec_s2st.demo.phonemes tells apart.
+        return MelCodecConfig(phonetic_codebook_size=256, num_phonemes=76)
 
     @arch("tiny")
     def tiny() -> MelCodecConfig:

@@ -121,7 +121,9 @@ class MelCodec(Codec):
             return None
 
         # (B, T, P * L) -> (B, P * T, L)
-        return self.phoneme_head(phonetic).unflatten(-1, (self.config.phonemes_per_frame, -1)).flatten(1, 2)
+        logits: Tensor = self.phoneme_head(phonetic)
+
+        return logits.unflatten(-1, (self.config.phonemes_per_frame, -1)).flatten(1, 2)
 
     def phonemes(self, codes: Tensor) -> Tensor:
         """Returns the most likely phonemes of ``codes`` [B, Q, T] of a codec with a phonetic level. [B, P * T]."""

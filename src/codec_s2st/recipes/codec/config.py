@@ -33,6 +33,9 @@ class CodecDataSection(Validatable):
     manifest: Path | None = None
     """A manifest whose source and target audio is read; ``None`` synthesises speech of the demo world."""
 
+    world: str = "demo"
+    """The demo world, by name, whose sentences are said."""
+
     num_train_sentences: int = 1500
     """Sentence pairs of the demo world to synthesise for training."""
 

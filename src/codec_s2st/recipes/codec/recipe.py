@@ -110,4 +110,4 @@ def _load_speech(section: CodecDataSection, *, sample_rate: int, seed: int) -> S
     if section.manifest is not None:
         return manifest_speech(section.manifest, section.num_valid_sentences, sample_rate=sample_rate)
 
-    return demo_speech(section.num_train_sentences, section.num_valid_sentences, seed=seed)
+    return demo_speech(section.num_train_sentences, section.num_valid_sentences, world=section.world, seed=seed)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from codec_s2st.demo.espeak import Voice
 
 # Raise it when what `_synthesise` says changes: the cached speech is then made anew.
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 
 @dataclass(frozen=True)
@@ -103,22 +103,22 @@ def _range(ends: NDArray[np.int64], idx: int) -> slice:
     return slice(int(ends[idx - 1]) if idx > 0 else 0, int(ends[idx]))
 
 
-def demo_speech(num_train: int, num_valid: int, *, seed: int) -> SpeechSplits:
+def demo_speech(num_train: int, num_valid: int, *, world: str, seed: int) -> SpeechSplits:
     """Returns speech of the demo world, synthesised once and then read from the cache.
 
-    Validation has the sentences of the split ``valid``: ``valid`` in the voices of the training data, ``unseen_voice``
-    in the held-out ones.
+    Validation has the sentences of the split ``valid``: ``valid`` in the voices of the corpora that are translated,
+    ``unseen_voice`` in the held-out ones.
 
-    :raises UserInputError: the wheels of the extra ``demo`` are not installed.
+    :param world: The world's name.
+
+    :raises UserInputError: ``world`` is unknown, or the wheels of the extra ``demo`` are not installed.
     """
     from codec_s2st.demo.grammar import sample_pairs
 
     def sentences(split: str, num: int) -> list[tuple[str, str]]:
-        pairs = sample_pairs(split, num, seed)
+        pairs = sample_pairs(split, num, seed, world=world)
 
-        marks = ["?" if pair.is_question else "." for pair in pairs]
-
-        return [(pair.spa + mark, pair.eng + mark) for pair, mark in zip(pairs, marks, strict=True)]
+        return [(pair.spoken(pair.spa), pair.spoken(pair.eng)) for pair in pairs]
 
     valid = sentences("valid", num_valid)
 
@@ -130,10 +130,28 @@ def demo_speech(num_train: int, num_valid: int, *, seed: int) -> SpeechSplits:
 
 
 def _cached(name: str, pairs: list[tuple[str, str]], seed: int) -> PackedSpeech:
-    from codec_s2st.demo.espeak import HELD_OUT_VOICES, SOURCE_VOICES, TARGET_VOICES
+    from codec_s2st.demo.espeak import (
+        HELD_OUT_VOICES,
+        LARGE_TARGET_VOICES,
+        MANY_VOICES,
+        SOURCE_VOICES,
+        TARGET_VOICES,
+    )
 
-    # Nobody translates into a held-out voice.
-    voices = (HELD_OUT_VOICES, ()) if name == "unseen_voice" else (SOURCE_VOICES, TARGET_VOICES)
+    spanish, english = SOURCE_VOICES, TARGET_VOICES[:1] + LARGE_TARGET_VOICES
+
+    voices: tuple[Sequence[Voice], ...]
+
+    if name == "unseen_voice":
+        # Nobody translates into a held-out voice.
+        voices = HELD_OUT_VOICES, ()
+    elif name == "valid":
+        voices = spanish, english
+    else:
+        # The voices of the corpora make up half of it.
+        voices = tuple(
+            own * (len(many) // len(own)) + many for own, many in zip((spanish, english), MANY_VOICES, strict=True)
+        )
 
     # Sentences and voices are in the key, so that a grown demo world is not answered by old speech.
     said_by = [[voice.espeak_id for voice in side] for side in voices]
@@ -157,17 +175,17 @@ def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
     try:
         with tmp_path.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
 
         tmp_path.replace(path)
     finally:
         tmp_path.unlink(missing_ok=True)
 
 
-def _synthesise(
-    pairs: list[tuple[str, str]], voices: tuple[Sequence[Voice], Sequence[Voice]], seed: int
-) -> dict[str, NDArray[Any]]:
-    """Says both sides of each pair; a side without voices stays silent.
+def _synthesise(pairs: list[tuple[str, str]], voices: Sequence[Sequence[Voice]], seed: int) -> dict[str, NDArray[Any]]:
+    """Says both sides of each pair.
+
+    :param voices: The voices of each side; a side without any stays silent.
 
     :returns: What :class:`PackedSpeech` reads.
     """

@@ -101,7 +101,7 @@ class CodecTrainUnit(TrainUnit[SpeechBatch]):
         """Returns [B, Q]: all levels for most rows, the first q levels for the rest."""
         batch_size, device = batch.wave.size(0), batch.wave.device
 
-        num_levels = self._codec.quantizer.num_levels
+        num_levels = self._codec.config.num_codebooks
 
         kept = torch.randint(1, num_levels + 1, (batch_size,), device=device)
 
