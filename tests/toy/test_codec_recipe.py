@@ -145,3 +145,34 @@ def test_manifest_without_a_valid_split_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UserInputError, match=r"no audio in the split 'valid'"):
         run(CodecRecipe(), toy_config(manifest, num_steps=1), tmp_path / "run", no_rich=True)
+
+
+def test_phonetic_level_learns_what_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader")
+
+    config = toy_config(tmp_path, num_steps=60)
+
+    config.model.config_overrides = {"phonetic_codebook_size": 16, "num_phonemes": 76}
+    config.data = CodecDataSection(num_train_sentences=4, num_valid_sentences=2, crop_frames=20, batch_size=8)
+    config.optimizer.config.lr = 5e-3  # type: ignore[attr-defined]
+
+    run(CodecRecipe(), config, tmp_path / "run", no_rich=True)
+
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics" / "train.jsonl").read_text().splitlines()]
+
+    # Without an idea, log(76) = 4.3.
+    assert lines[-1]["Phoneme Loss"] < 3.5 < 4.0 < lines[0]["Phoneme Loss"]
+
+    for name in ("valid", "unseen_voice"):
+        (line, *_) = (tmp_path / "run" / "metrics" / "valid" / f"{name}.jsonl").read_text().splitlines()[-1:]
+
+        assert 0.0 < json.loads(line)["Phoneme Accuracy"] <= 1.0
+
+
+def test_phonetic_level_needs_phonemes(toy_run: tuple[Path, Path], tmp_path: Path) -> None:
+    config = toy_config(toy_run[1], num_steps=5)
+
+    config.model.config_overrides = {"phonetic_codebook_size": 16, "num_phonemes": 76}
+
+    with pytest.raises(UserInputError, match="the codec has a phonetic level, but no manifest says which phonemes"):
+        run(CodecRecipe(), config, tmp_path / "run", no_rich=True)

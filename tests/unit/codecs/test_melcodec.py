@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,14 +26,24 @@ def _seed() -> Iterator[None]:
         yield
 
 
-def tiny_codec() -> MelCodec:
+def tiny_codec(*, phonetic: bool = False) -> MelCodec:
     hub = get_melcodec_hub()
 
-    codec = hub.create_new_model(hub.get_arch_config("tiny"), device=CPU)
+    config = hub.get_arch_config("tiny")
+
+    if phonetic:
+        config = replace(config, phonetic_codebook_size=12, num_phonemes=5)
+
+    codec = hub.create_new_model(config, device=CPU)
 
     codec.init_codebooks(0.3 * torch.randn(4, 25 * HOP))
 
     return codec.eval()
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "phonetic"])
+def codec(request: pytest.FixtureRequest) -> MelCodec:
+    return tiny_codec(phonetic=request.param)
 
 
 def demo_codec() -> MelCodec:
@@ -53,9 +64,7 @@ def say(text: str, voice_idx: int = 0, *, held_out: bool = False, seed: int = 0)
 
 class TestMelCodec:
     @pytest.mark.parametrize("num_samples", [1, 639, 640, 641, 6400, 9999])
-    def test_encode_returns_one_frame_a_hop(self, num_samples: int) -> None:
-        codec = tiny_codec()
-
+    def test_encode_returns_one_frame_a_hop(self, codec: MelCodec, num_samples: int) -> None:
         codes = codec.encode(0.3 * torch.randn(2, 1, num_samples))
 
         num_frames = -(-num_samples // HOP)
@@ -66,9 +75,7 @@ class TestMelCodec:
 
         assert codec.decode(codes).shape == (2, 1, num_frames * HOP)
 
-    def test_encode_and_decode_are_deterministic(self) -> None:
-        codec = tiny_codec()
-
+    def test_encode_and_decode_are_deterministic(self, codec: MelCodec) -> None:
         wave = 0.3 * torch.randn(1, 1, 20_000)
 
         codes = codec.encode(wave)
@@ -96,9 +103,7 @@ class TestMelCodec:
             # A tie that rounds to the other side is possible, a frame that hears the padding is not.
             assert same.float().mean() > 0.995
 
-    def test_the_first_streams_are_the_codes_of_the_whole(self) -> None:
-        codec = tiny_codec()
-
+    def test_the_first_streams_are_the_codes_of_the_whole(self, codec: MelCodec) -> None:
         wave = 0.3 * torch.randn(1, 1, 20_000)
 
         codes = codec.encode(wave)
@@ -107,9 +112,7 @@ class TestMelCodec:
 
         assert torch.equal(codec.encode(wave), codes[:, :2])
 
-    def test_forward_equals_encode_then_decode(self) -> None:
-        codec = tiny_codec()
-
+    def test_forward_equals_encode_then_decode(self, codec: MelCodec) -> None:
         # With silence at the end, zero padding inside the network and real silence differ only there.
         wave = 0.3 * torch.randn(2, 30 * HOP)
 
@@ -124,19 +127,22 @@ class TestMelCodec:
 
         assert_close(codec.decode(output.codes.transpose(1, 2)).squeeze(1), output.wave)
 
-    def test_forward_gives_every_parameter_a_gradient(self) -> None:
-        codec = tiny_codec().train()
+    def test_forward_gives_every_parameter_a_gradient(self, codec: MelCodec) -> None:
+        codec = codec.train()
 
         output = codec(0.3 * torch.randn(2, 10 * HOP))
 
-        (output.wave.square().mean() + output.commitment_loss).backward()
+        loss = output.wave.square().mean() + output.commitment_loss
+
+        if output.phoneme_logits is not None:
+            loss = loss + output.phoneme_logits.logsumexp(-1).mean()
+
+        loss.backward()
 
         for name, parameter in codec.named_parameters():
             assert parameter.grad is not None and bool(parameter.grad.any()), name
 
-    def test_published_weights_load_again(self) -> None:
-        codec = tiny_codec()
-
+    def test_published_weights_load_again(self, codec: MelCodec) -> None:
         state_dict = publish_state_dict(codec.state_dict())
 
         assert all(value.dtype == torch.float16 for value in state_dict.values())
@@ -147,10 +153,68 @@ class TestMelCodec:
 
         other.load_state_dict(converted)  # type: ignore[arg-type]
 
-        assert other.quantizer.has_codebooks
+        assert other.has_codebooks
 
-        assert_close(other.quantizer.codebooks, codec.quantizer.codebooks, rtol=1e-3, atol=1e-4)
-        assert_close(other.quantizer.totals / other.quantizer.usage[..., None], other.quantizer.codebooks)
+        for name in ("quantizer", "phonetic_quantizer"):
+            loaded, quantizer = getattr(other, name), getattr(codec, name)
+
+            if quantizer is None:
+                assert loaded is None
+
+                continue
+
+            assert_close(loaded.codebooks, quantizer.codebooks, rtol=1e-3, atol=1e-4)
+            assert_close(loaded.totals / loaded.usage[..., None], loaded.codebooks)
+
+
+class TestPhoneticLevel:
+    def test_is_a_code_book_of_its_own_size(self) -> None:
+        codec = tiny_codec(phonetic=True)
+
+        assert codec.spec.codebook_sizes == (12, 16, 16, 16)
+
+        codes = codec.encode(0.3 * torch.randn(2, 1, 200 * HOP))
+
+        assert int(codes[:, 0].max()) < 12 <= int(codes[:, 1:].max())
+
+    def test_tells_two_phonemes_a_frame(self) -> None:
+        codec = tiny_codec(phonetic=True)
+
+        wave = 0.3 * torch.randn(2, 30 * HOP)
+
+        logits = codec(wave).phoneme_logits
+
+        assert logits.shape == (2, 60, 5)
+
+        codes = codec.encode(wave.unsqueeze(1))
+
+        context = 2 * codec.config.encoder_context
+
+        assert torch.equal(codec.phonemes(codes)[:, :-context], logits.argmax(-1)[:, :-context])
+
+        # Nothing but the first level decides.
+        codes[:, 1:] = 0
+
+        assert torch.equal(codec.phonemes(codes)[:, :-context], logits.argmax(-1)[:, :-context])
+
+        assert codec(wave, quantize=False).phoneme_logits.shape == (2, 60, 5)
+
+    def test_always_takes_part(self) -> None:
+        codec = tiny_codec(phonetic=True)
+
+        wave = 0.3 * torch.randn(2, 30 * HOP)
+
+        codes = codec(wave).codes.transpose(1, 2)
+
+        for num_levels in (1, 2, 4):
+            level_mask = (torch.arange(4) < num_levels).float().expand(2, 4)
+
+            assert_close(codec(wave, level_mask=level_mask).wave, codec.decode(codes[:, :num_levels]).squeeze(1))
+
+    def test_knows_the_phonemes_of_the_demo_world(self) -> None:
+        phonemes = pytest.importorskip("codec_s2st.demo.phonemes")
+
+        assert get_melcodec_hub().get_arch_config("phonetic").num_phonemes == phonemes.NUM_PHONEMES
 
 
 class TestDemoCodec:

@@ -91,6 +91,14 @@ def test_target_voices_are_those_of_the_world_and_leave_the_source_as_it_is() ->
 
         assert spoken == {voice.name for voice in voices}
 
+    # Who speaks Spanish decides who speaks English.
+    pairs = {(u.source_speaker, u.target_speaker) for u in iter_demo_utterances("test", 60, seed=1, world="large")}
+
+    assert len(pairs) == len({source for source, _ in pairs}) == len(SOURCE_VOICES)
+
+    assert {target for source, target in pairs if "-f" in source} == {"eng-en-us-f1"}
+    assert "eng-en-us-f1" not in {target for source, target in pairs if "-m" in source}
+
     pair = sample_pairs("test", 1, seed=1)[0]
 
     one, many = speak(pair, "test", 1), speak(pair, "test", 1, world="large")

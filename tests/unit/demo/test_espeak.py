@@ -11,11 +11,13 @@ import pytest
 from codec_s2st.demo.espeak import (
     HELD_OUT_VOICES,
     LARGE_TARGET_VOICES,
+    MANY_VOICES,
     SAMPLE_RATE,
     SOURCE_VOICES,
     TARGET_VOICES,
     Voice,
     synthesise,
+    synthesise_timed,
     synthesise_words,
 )
 from codec_s2st.errors import UserInputError
@@ -46,6 +48,38 @@ def test_every_voice_speaks_and_repeats_itself(voice: Voice) -> None:
     assert 0.4 * SAMPLE_RATE < wave.size < 3 * SAMPLE_RATE
     assert np.abs(wave).max() == pytest.approx(0.7, abs=1e-3)
     assert wave.tobytes() == again.tobytes()
+
+
+def test_many_voices_speak_and_none_is_held_out() -> None:
+    held_out = {voice.espeak_id.split("+")[1] for voice in HELD_OUT_VOICES}
+
+    for language, voices in zip(("spa", "eng"), MANY_VOICES, strict=True):
+        assert len({voice.name for voice in voices}) == len(voices) > 50
+
+        for voice in voices:
+            assert voice.language == language
+            assert voice.espeak_id.split("+")[1] not in held_out
+            assert np.abs(synthesise("no", voice)).max() == pytest.approx(0.7, abs=1e-3)
+
+
+@pytest.mark.parametrize("voice", [SOURCE_VOICES[0], LARGE_TARGET_VOICES[0]], ids=lambda voice: voice.name)
+def test_phonemes_are_told_in_order(voice: Voice) -> None:
+    speech = synthesise_timed("no sé", voice)
+
+    assert [p.text.lstrip("',%=")[0] for p in speech.phonemes if not p.text.startswith("_")][:2] == ["n", "o"]
+
+    for one, two in pairwise(speech.phonemes):
+        assert one.start < one.end == two.start
+
+    assert speech.phonemes[-1].end == pytest.approx(speech.wave.size / SAMPLE_RATE)
+
+    # What is named is heard: a vowel is louder than the silence after the last word.
+    def power(start: float, end: float) -> float:
+        return float(np.square(speech.wave[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)]).mean())
+
+    vowel = next(p for p in speech.phonemes if p.text.lstrip("',%=").startswith("o"))
+
+    assert power(vowel.start, vowel.end) > 100 * power(speech.phonemes[-1].end - 0.02, speech.phonemes[-1].end)
 
 
 def test_words_are_told_with_the_speech_that_is_the_same_without_them() -> None:

@@ -123,7 +123,9 @@ class MelCodec(Codec):
         # (B, T, P * L) -> (B, P * T, L)
         logits: Tensor = self.phoneme_head(phonetic)
 
-        return logits.unflatten(-1, (self.config.phonemes_per_frame, -1)).flatten(1, 2)
+        per_frame: Tensor = logits.unflatten(-1, (self.config.phonemes_per_frame, -1))
+
+        return per_frame.flatten(1, 2)
 
     def phonemes(self, codes: Tensor) -> Tensor:
         """Returns the most likely phonemes of ``codes`` [B, Q, T] of a codec with a phonetic level. [B, P * T]."""
