@@ -45,6 +45,11 @@ def main(argv: Sequence[str]) -> int:
         help="write N sentences of the second text domain, of the split, to OUT/second-text.txt",
     )
     parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
+    parser.add_argument(
+        "--channel",
+        default="clean",
+        help="what the Spanish speech went through: clean, noise (20 dB below it) or telephone (default: %(default)s)",
+    )
     parser.add_argument("--alignments", action="store_true", help="let the manifest say when each word is said")
     parser.add_argument(
         "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="utterances at once (default: one a core)"
@@ -65,6 +70,7 @@ def main(argv: Sequence[str]) -> int:
         num=args.num,
         text_only=args.text_only,
         seed=args.seed,
+        channel=args.channel,
         alignments=args.alignments,
         jobs=args.jobs,
         quiet=False,
@@ -83,6 +89,7 @@ def write_corpus(
     seed: int,
     world: str = "demo",
     text_only: int = 0,
+    channel: str = "clean",
     alignments: bool = False,
     jobs: int = 1,
     quiet: bool = True,
@@ -94,6 +101,7 @@ def write_corpus(
     :param num: How many pairs with speech.
     :param world: The world's name.
     :param text_only: How many further pairs have text and no speech; for the split ``train`` only.
+    :param channel: What the Spanish speech went through; see :func:`~codec_s2st.demo.channels.through_channel`.
     :param alignments: Whether the manifest says when each word is said.
     :param quiet: Whether no progress bar is drawn on stderr.
 
@@ -112,11 +120,15 @@ def write_corpus(
 
     from codec_s2st.data.files import folder_lock, write_error
     from codec_s2st.data.manifest import MANIFEST_FILE, manifest_frame, write_manifest
+    from codec_s2st.demo.channels import CHANNELS
     from codec_s2st.demo.grammar import SPLITS, sample_text_pairs
 
     # Before anything is made on the disk.
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
+
+    if channel not in CHANNELS:
+        raise unknown_name("channel", channel, CHANNELS)
 
     texts = sample_text_pairs(text_only, seed, world=world)
 
@@ -129,7 +141,7 @@ def write_corpus(
         except OSError as ex:
             raise write_error(out, ex) from None
 
-        rows = _write_speech(out, world, split, num, seed, alignments, jobs, quiet)
+        rows = _write_speech(out, world, split, num, seed, channel, alignments, jobs, quiet)
 
         rows += [_row(pair, split=split, id_=pair.id.replace("train-", "text-")) for pair in texts]
 
@@ -159,11 +171,12 @@ def write_second_text(out: Path, *, split: str, num: int, seed: int) -> Path:
 
 
 def _write_speech(
-    out: Path, world: str, split: str, num: int, seed: int, alignments: bool, jobs: int, quiet: bool
+    out: Path, world: str, split: str, num: int, seed: int, channel: str, alignments: bool, jobs: int, quiet: bool
 ) -> list[ManifestRow]:
     from rich.console import Console
     from rich.progress import Progress
 
+    from codec_s2st.demo.channels import through_channel
     from codec_s2st.demo.espeak import SAMPLE_RATE
 
     rows: list[ManifestRow] = []
@@ -177,7 +190,7 @@ def _write_speech(
             source = f"wav/{pair.id}.spa.wav"
             target = f"wav/{pair.id}.eng.wav"
 
-            _write_wav(out / source, utterance.source)
+            _write_wav(out / source, through_channel(utterance.source, channel, pair.id))
             _write_wav(out / target, utterance.target)
 
             rows.append(

@@ -77,6 +77,23 @@ def test_alignments_are_added_and_change_nothing_else(tmp_path: Path) -> None:
     assert [row.source_alignment for row in iter_rows(frame.tail(2))] == [None, None]
 
 
+def test_channel_changes_the_spanish_speech_alone(tmp_path: Path) -> None:
+    plain, noisy = (
+        write_corpus(tmp_path / channel, split="test", num=3, seed=3, channel=channel) for channel in ("clean", "noise")
+    )
+
+    assert read_manifest(plain).equals(read_manifest(noisy))
+
+    files, noisy_files = _files(plain.parent), _files(noisy.parent)
+
+    assert {name for name in files if files[name] != noisy_files[name]} == {n for n in files if n.endswith(".spa.wav")}
+
+    with pytest.raises(UserInputError, match="channel 'fax'"):
+        write_corpus(tmp_path / "fax", split="test", num=3, seed=3, channel="fax")
+
+    assert not (tmp_path / "fax").exists()
+
+
 def test_unseen_voices_are_unseen() -> None:
     seen = {u.source_speaker for u in iter_demo_utterances("test", 60, seed=1)}
     unseen = {u.source_speaker for u in iter_demo_utterances("test-unseen-voice", 20, seed=1)}
